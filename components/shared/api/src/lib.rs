@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The HTTP contract (DESIGN 6 and 7), shared by the components and the client.
+//!
+//! * [`request`]: what clients may send, parsed strictly.
+//! * [`response`]: what they get.
+//! * [`problem`]: every error, its status and its text, in one place.
+//! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
+
+pub mod cursor;
+pub mod jcs;
+pub mod json;
+pub mod problem;
+pub mod request;
+pub mod response;
+pub mod signing;
+
+/// Largest request body in bytes.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Deepest nesting of a request body.
+pub const MAX_JSON_DEPTH: usize = 8;
+/// Entries of a history or directory page when none is asked for.
+pub const DEFAULT_PAGE_ENTRIES: u32 = 50;
+/// Most entries of a page.
+pub const MAX_PAGE_ENTRIES: u32 = 100;

@@ -1,1 +1,59 @@
-//! Placeholder.
+//! The database: the only place with SQL.
+//!
+//! Rules that two requests at once could break are constraints and triggers of
+//! `migrations/*.sql`; the functions here each run one statement, so they are atomic on any
+//! connection, shared or not, on a local file as on a libSQL server.
+
+mod addresses;
+mod database;
+mod migrate;
+#[cfg(feature = "native")]
+pub mod native;
+mod nodes;
+mod payments;
+mod row;
+mod signatures;
+mod transactions;
+mod wallets;
+
+pub use addresses::{NewAddress, StoredAddress};
+pub use database::{Database, DatabaseError, Row, StoreError, Value};
+pub use migrate::{SCHEMA_VERSION, migrate};
+pub use nodes::{Node, NodeChange};
+pub use payments::{Input, NewPayment, Payment, PaymentState, Quota, Reservation};
+pub use signatures::SignatureUse;
+pub use transactions::{HistoryFilter, StoredTransaction};
+pub use wallets::{NewWallet, Wallet};
+
+/// All queries, over whatever runs them.
+#[derive(Clone, Debug)]
+pub struct Store<D> {
+    database: D,
+}
+
+impl<D: Database> Store<D> {
+    /// Over an open database whose schema is current (see [`migrate`]).
+    pub const fn new(database: D) -> Self {
+        Store { database }
+    }
+
+    /// Asks the database for nothing, to see that it answers.
+    ///
+    /// # Errors
+    /// Whatever keeps it from answering.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.database
+            .query("SELECT COUNT(*) FROM schema_migrations", Vec::new())
+            .await?;
+        Ok(())
+    }
+
+    async fn first(&self, sql: &str, parameters: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        Ok(self
+            .database
+            .query(sql, parameters)
+            .await?
+            .into_iter()
+            .next())
+    }
+}

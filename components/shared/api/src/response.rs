@@ -1,0 +1,295 @@
+//! What clients get. Field names and order are the specification's; what it does not have comes
+//! after. Amounts are JSON numbers with the exact decimal, and beside them the same in florins as
+//! a string, for readers whose numbers are doubles.
+
+use duxnet_units::{Amount, Timestamp};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// The currency of every amount.
+pub const CURRENCY: &str = "FLOP";
+/// The only wallet type.
+pub const WALLET_TYPE: &str = "flopcoin";
+
+/// Serialises a body. Our own types always can be.
+#[must_use]
+pub fn to_json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
+/// An amount as an exact JSON number of FLOP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flop(pub Amount);
+
+impl Serialize for Flop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.0.to_string())
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+/// An amount as a string of florins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Florins(pub Amount);
+
+impl Serialize for Florins {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.florins())
+    }
+}
+
+/// A point in time as RFC 3339 text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Time(pub Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A wallet; the whole answer of `GET /wallet/{node_id}`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct Wallet {
+    pub id: i64,
+    pub node_id: String,
+    pub wallet_name: String,
+    pub address: String,
+    pub wallet_type: &'static str,
+    /// What the wallet can spend now.
+    pub balance: Flop,
+    pub is_active: bool,
+    pub created_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+    pub balance_florins: Florins,
+}
+
+/// Answer of `POST /wallet/create`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct WalletCreated {
+    pub success: bool,
+    pub message: String,
+    pub wallet: Wallet,
+}
+
+/// What a wallet holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Holdings {
+    /// What can be spent now: confirmed money and own change, less what is reserved.
+    pub available: Amount,
+    /// Outputs with enough confirmations.
+    pub confirmed: Amount,
+    /// Money from others that has too few confirmations; never spendable.
+    pub pending: Amount,
+    /// Coins that payments under way have taken.
+    pub reserved: Amount,
+}
+
+/// Answer of `GET /wallet/{node_id}/balance`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct Balance {
+    pub success: bool,
+    pub node_id: String,
+    pub wallet_name: String,
+    pub address: String,
+    pub balance: Flop,
+    pub currency: &'static str,
+    pub balance_florins: Florins,
+    pub available: Flop,
+    pub available_florins: Florins,
+    pub confirmed: Flop,
+    pub confirmed_florins: Florins,
+    pub pending: Flop,
+    pub pending_florins: Florins,
+    pub reserved: Flop,
+    pub reserved_florins: Florins,
+}
+
+impl Balance {
+    /// The answer for a wallet.
+    #[must_use]
+    pub fn new(node_id: String, wallet_name: String, address: String, holdings: Holdings) -> Self {
+        Balance {
+            success: true,
+            node_id,
+            wallet_name,
+            address,
+            balance: Flop(holdings.available),
+            currency: CURRENCY,
+            balance_florins: Florins(holdings.available),
+            available: Flop(holdings.available),
+            available_florins: Florins(holdings.available),
+            confirmed: Flop(holdings.confirmed),
+            confirmed_florins: Florins(holdings.confirmed),
+            pending: Flop(holdings.pending),
+            pending_florins: Florins(holdings.pending),
+            reserved: Flop(holdings.reserved),
+            reserved_florins: Florins(holdings.reserved),
+        }
+    }
+}
+
+/// One row of a wallet's history.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct Transaction {
+    pub id: i64,
+    pub wallet_id: i64,
+    pub txid: String,
+    pub recipient_address: String,
+    pub amount: Flop,
+    pub transaction_type: String,
+    /// `pending`, `confirmed` or `failed`.
+    pub status: String,
+    pub created_at: Time,
+    pub amount_florins: Florins,
+    pub fee: Flop,
+    pub fee_florins: Florins,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_height: Option<u32>,
+    pub confirmations: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Time>,
+    /// The payment that made it, for a `send`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<String>,
+}
+
+/// Answer of `POST /wallet/{node_id}/send`: 200 when the node has taken the payment, 202 when the
+/// node's answer is outstanding.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct Sent {
+    pub success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'static str>,
+    pub txid: String,
+    pub amount: Flop,
+    pub recipient: String,
+    pub transaction: Transaction,
+    pub amount_florins: Florins,
+    pub fee: Flop,
+    pub fee_florins: Florins,
+    pub payment_id: String,
+    /// `signed` (answer outstanding), `broadcast`, `confirmed` or `failed`.
+    pub state: String,
+}
+
+/// Answer of `GET /wallet/{node_id}/transactions`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct History {
+    pub success: bool,
+    pub node_id: String,
+    pub wallet_name: String,
+    pub transactions: Vec<Transaction>,
+    /// Give it as `?cursor=` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Answer of `POST /wallet/{node_id}/new-address`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct AddressMade {
+    pub success: bool,
+    pub node_id: String,
+    pub new_address: String,
+    pub wallet_name: String,
+}
+
+/// A registered node.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct Node {
+    pub node_id: String,
+    /// Lower-case hex; null where requests are not signed.
+    pub public_key: Option<String>,
+    pub address: Option<String>,
+    pub capabilities: Vec<String>,
+    pub status: String,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Answer of `POST /nodes/register`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct Registered {
+    pub success: bool,
+    pub message: String,
+    pub node: Node,
+}
+
+/// Answer of `GET /nodes/{node_id}`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct OneNode {
+    pub success: bool,
+    pub node: Node,
+}
+
+/// Answer of `GET /nodes`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct Directory {
+    pub success: bool,
+    pub nodes: Vec<Node>,
+    pub next_cursor: Option<String>,
+}
+
+/// One thing the service stands on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// `ok` or `failed`.
+    pub status: &'static str,
+    /// How long the check took, milliseconds.
+    pub latency_ms: u64,
+    /// What is wrong, in words that give nothing away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'static str>,
+    /// The chain's height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+}
+
+/// All checks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checks {
+    /// The settings.
+    pub config: Check,
+    /// The database.
+    pub database: Check,
+    /// The chain node.
+    pub chain: Check,
+}
+
+/// Answer of `GET /wallet/health`; 503 when `degraded`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// `ok` or `degraded`.
+    pub status: &'static str,
+    /// `wallet`.
+    pub service: &'static str,
+    /// The service's version.
+    pub version: &'static str,
+    /// What was looked at.
+    pub checks: Checks,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_numbers_and_strings_of_florins() {
+        let amount = Amount::from_florins(9_007_199_254_740_993).unwrap();
+        assert_eq!(to_json(&Flop(amount)), b"90071992.54740993");
+        assert_eq!(to_json(&Flop(Amount::ZERO)), b"0.0");
+        assert_eq!(to_json(&Florins(amount)), b"\"9007199254740993\"");
+    }
+}

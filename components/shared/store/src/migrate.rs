@@ -1,0 +1,221 @@
+//! The schema's versions, applied by whoever comes first.
+
+use crate::{Database, DatabaseError, StoreError, Value};
+
+/// Numbered from 1, append-only: what was released is never edited.
+const MIGRATIONS: [(&str, &str); 1] = [("initial", include_str!("../migrations/0001_initial.sql"))];
+
+/// The schema version that this code reads and writes.
+pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// How often a lock of another process is waited out, each wait being the database's own
+/// busy time-out (at least one try's worth of work elsewhere).
+const LOCK_ATTEMPTS: u32 = 40;
+
+/// Brings the schema up to [`SCHEMA_VERSION`]. Safe when many processes start at once: one applies,
+/// the others wait and find it done. A process that dies half-way leaves nothing.
+///
+/// `database` must be a connection of its own: a transaction runs on it. `pause` waits a moment
+/// between attempts.
+///
+/// # Errors
+/// [`StoreError::SchemaTooNew`] for a database of a newer service, or the database's own failure.
+pub async fn migrate<D, P>(database: &D, pause: impl Fn() -> P) -> Result<(), StoreError>
+where
+    D: Database,
+    P: Future<Output = ()>,
+{
+    let mut attempt = 0;
+    loop {
+        match try_migrate(database).await {
+            Err(StoreError::Database(error)) if error.is_busy() && attempt < LOCK_ATTEMPTS => {
+                attempt += 1;
+                pause().await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn try_migrate<D: Database>(database: &D) -> Result<(), StoreError> {
+    match applied_version(database).await {
+        Ok(SCHEMA_VERSION) => return Ok(()),
+        Ok(found) if found > SCHEMA_VERSION => {
+            return Err(StoreError::SchemaTooNew {
+                found,
+                known: SCHEMA_VERSION,
+            });
+        }
+        Ok(_) => {}
+        Err(error) if error.violates("no such table") => {
+            // Readers and the writer then do not block each other; the setting stays in the file.
+            // A libSQL server refuses it and needs it not.
+            let _ = database
+                .query("PRAGMA journal_mode = WAL", Vec::new())
+                .await;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    database.query("BEGIN IMMEDIATE", Vec::new()).await?;
+    match apply(database).await {
+        Ok(()) => {
+            database.query("COMMIT", Vec::new()).await?;
+            Ok(())
+        }
+        Err(error) => {
+            // The first error tells what happened; a failed rollback ends with the connection.
+            let _ = database.query("ROLLBACK", Vec::new()).await;
+            Err(error)
+        }
+    }
+}
+
+async fn applied_version<D: Database>(database: &D) -> Result<i64, DatabaseError> {
+    let rows = database
+        .query(
+            "SELECT COALESCE(MAX(version), 0) FROM schema_migrations",
+            Vec::new(),
+        )
+        .await?;
+    match rows.first().and_then(|row| row.0.first()) {
+        Some(Value::Integer(version)) => Ok(*version),
+        _ => Err(DatabaseError("schema_migrations cannot be read".into())),
+    }
+}
+
+async fn apply<D: Database>(database: &D) -> Result<(), StoreError> {
+    database
+        .query(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (
+                version INTEGER PRIMARY KEY,
+                name VARCHAR NOT NULL,
+                applied_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+            )",
+            Vec::new(),
+        )
+        .await?;
+    // Another process may have been first while this one waited for the lock.
+    let found = applied_version(database).await?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::SchemaTooNew {
+            found,
+            known: SCHEMA_VERSION,
+        });
+    }
+    for (version, (name, sql)) in (1i64..)
+        .zip(MIGRATIONS)
+        .filter(|(version, _)| *version > found)
+    {
+        for statement in statements(sql) {
+            database.query(&statement, Vec::new()).await?;
+        }
+        database
+            .query(
+                "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",
+                vec![version.into(), name.into()],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// Splits a migration: a statement ends with a line that starts in the first column and ends with
+/// a semicolon, so a trigger's own statements, being indented, stay inside it.
+fn statements(sql: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut current = String::new();
+    for line in sql
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+    {
+        current.push_str(line);
+        current.push('\n');
+        if line.ends_with(';') && !line.starts_with(char::is_whitespace) {
+            statements.push(std::mem::take(&mut current));
+        }
+    }
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::NativeDatabase;
+    use futures::executor::block_on;
+
+    async fn no_pause() {}
+
+    #[test]
+    fn migrations_apply_once_and_again_change_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = NativeDatabase::open(file.path()).unwrap();
+        let schema = || {
+            block_on(database.query("SELECT name, sql FROM sqlite_master ORDER BY name", vec![]))
+                .unwrap()
+        };
+        block_on(migrate(&database, no_pause)).unwrap();
+        let first = schema();
+        assert!(first.len() > 20);
+        block_on(migrate(&database, no_pause)).unwrap();
+        assert_eq!(schema(), first);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_with_both_versions() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = NativeDatabase::open(file.path()).unwrap();
+        block_on(migrate(&database, no_pause)).unwrap();
+        block_on(database.query(
+            "INSERT INTO schema_migrations (version, name) VALUES (99, 'future')",
+            vec![],
+        ))
+        .unwrap();
+        let error = block_on(migrate(&database, no_pause)).unwrap_err();
+        assert_eq!(
+            error,
+            StoreError::SchemaTooNew {
+                found: 99,
+                known: SCHEMA_VERSION
+            }
+        );
+        assert!(error.to_string().contains("99"));
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = NativeDatabase::open(file.path()).unwrap();
+        // A table that is in the way makes the migration fail half-way.
+        block_on(database.query("CREATE TABLE payments (x)", vec![])).unwrap();
+        assert!(block_on(migrate(&database, no_pause)).is_err());
+        let tables = block_on(database.query(
+            "SELECT name FROM sqlite_master WHERE type = 'table'",
+            vec![],
+        ))
+        .unwrap();
+        assert_eq!(tables.len(), 1);
+    }
+
+    #[test]
+    fn ten_connections_migrating_at_once_agree() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let threads: Vec<_> = (0..10)
+            .map(|_| {
+                let path = file.path().to_owned();
+                std::thread::spawn(move || {
+                    let database = NativeDatabase::open(&path).unwrap();
+                    block_on(migrate(&database, || async {
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                    }))
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+        let database = NativeDatabase::open(file.path()).unwrap();
+        let rows =
+            block_on(database.query("SELECT COUNT(*) FROM schema_migrations", vec![])).unwrap();
+        assert_eq!(rows[0].0[0], Value::Integer(SCHEMA_VERSION));
+    }
+}

@@ -1,0 +1,567 @@
+//! Payments: one row each, from the reservation to the end. The states and their order are in
+//! `migrations/0001_initial.sql`; triggers refuse every other order.
+
+use crate::row::{Columns, corrupt, florins};
+use crate::signatures::columns;
+use crate::{Database, DatabaseError, Row, SignatureUse, Store, StoreError, Value};
+use duxnet_units::{Address, Amount, IdempotencyKey, NodeId, OutPoint, Timestamp, Txid};
+use serde::{Deserialize, Serialize};
+
+/// Where a payment stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PaymentState {
+    /// Coins and quota are taken, nothing is signed.
+    Reserved,
+    /// The bytes are stored and may have reached the chain node.
+    Signed,
+    /// The chain node has them.
+    Broadcast,
+    /// In a block, deep enough.
+    Confirmed,
+    /// Provably never to confirm.
+    Failed,
+}
+
+impl PaymentState {
+    const ALL: [PaymentState; 5] = [
+        PaymentState::Reserved,
+        PaymentState::Signed,
+        PaymentState::Broadcast,
+        PaymentState::Confirmed,
+        PaymentState::Failed,
+    ];
+
+    /// As stored and shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            PaymentState::Reserved => "reserved",
+            PaymentState::Signed => "signed",
+            PaymentState::Broadcast => "broadcast",
+            PaymentState::Confirmed => "confirmed",
+            PaymentState::Failed => "failed",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// A coin that a payment spends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// Which.
+    pub outpoint: OutPoint,
+    /// What it is worth.
+    pub value: Amount,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredInput {
+    txid: String,
+    vout: u32,
+    value: u64,
+}
+
+/// A payment to be reserved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewPayment {
+    /// Who pays.
+    pub node_id: NodeId,
+    /// From which wallet.
+    pub wallet_id: i64,
+    /// The request's idempotency key.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The hash of the request's content.
+    pub request_hash: String,
+    /// Who is paid.
+    pub recipient: Address,
+    /// How much.
+    pub amount: Amount,
+    /// For the miner.
+    pub fee: Amount,
+    /// Back to the wallet; zero for no such output.
+    pub change: Amount,
+    /// Where the change goes.
+    pub change_address: Address,
+    /// What is spent; its sum is amount, fee and change.
+    pub inputs: Vec<Input>,
+    /// Now.
+    pub at: Timestamp,
+    /// Until then this request works on it.
+    pub lease_until: Timestamp,
+    /// The limit, seconds.
+    pub window_seconds: u32,
+    /// The limit, payments.
+    pub window_payments: u32,
+    /// The request's signature.
+    pub signature: Option<SignatureUse>,
+}
+
+/// A payment as stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payment {
+    /// The row.
+    pub id: i64,
+    /// What clients know it by.
+    pub payment_id: String,
+    /// From which wallet.
+    pub wallet_id: i64,
+    /// The hash of the request's content.
+    pub request_hash: String,
+    /// Who is paid.
+    pub recipient: String,
+    /// How much.
+    pub amount: Amount,
+    /// For the miner.
+    pub fee: Amount,
+    /// Back to the wallet.
+    pub change: Amount,
+    /// Where the change goes.
+    pub change_address: String,
+    /// What is spent.
+    pub inputs: Vec<Input>,
+    /// Where it stands.
+    pub state: PaymentState,
+    /// Once signed.
+    pub txid: Option<Txid>,
+    /// Once signed, hex.
+    pub raw_transaction: Option<String>,
+    /// Counted before each attempt.
+    pub broadcast_attempts: u32,
+    /// Until then another request works on it.
+    pub lease_until: Timestamp,
+    /// Why it failed, a problem's code.
+    pub failure: Option<String>,
+    /// When it was reserved.
+    pub created_at: Timestamp,
+}
+
+/// What came of a reservation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reservation {
+    /// Coins and quota are this payment's.
+    Reserved(Box<Payment>),
+    /// The idempotency key is a payment's already.
+    KeyTaken,
+    /// Another payment has taken a coin since it was selected.
+    CoinTaken,
+    /// The window is full.
+    RateLimited,
+}
+
+/// How much of the window is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quota {
+    /// Payments in the window that have not failed.
+    pub used: u32,
+    /// When the oldest of them was made.
+    pub oldest: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
+    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at";
+
+fn read(row: Row) -> Result<Payment, StoreError> {
+    let mut columns = Columns::of(row);
+    Ok(Payment {
+        id: columns.integer("payments.id")?,
+        payment_id: columns.text("payments.payment_id")?,
+        wallet_id: columns.integer("payments.wallet_id")?,
+        request_hash: columns.text("payments.request_hash")?,
+        recipient: columns.text("payments.recipient_address")?,
+        amount: columns.amount("payments.amount")?,
+        fee: columns.amount("payments.fee")?,
+        change: columns.amount("payments.change_amount")?,
+        change_address: columns.text("payments.change_address")?,
+        inputs: read_inputs(&columns.text("payments.inputs")?)?,
+        state: {
+            let name = columns.text("payments.state")?;
+            PaymentState::from_name(&name)
+                .ok_or_else(|| corrupt("payments.state", &Value::Text(name)))?
+        },
+        txid: columns.optional_txid("payments.txid")?,
+        raw_transaction: columns.optional_text("payments.raw_transaction")?,
+        broadcast_attempts: columns.small("payments.broadcast_attempts")?,
+        lease_until: columns.time("payments.lease_until")?,
+        failure: columns.optional_text("payments.failure")?,
+        created_at: columns.time("payments.created_at")?,
+    })
+}
+
+fn read_inputs(json: &str) -> Result<Vec<Input>, StoreError> {
+    let invalid = || corrupt("payments.inputs", &Value::Text(json.to_owned()));
+    let stored: Vec<StoredInput> = serde_json::from_str(json).map_err(|_| invalid())?;
+    stored
+        .into_iter()
+        .map(|input| {
+            Ok(Input {
+                outpoint: OutPoint {
+                    txid: Txid::parse(&input.txid).map_err(|_| invalid())?,
+                    vout: input.vout,
+                },
+                value: Amount::from_florins(input.value).map_err(|_| invalid())?,
+            })
+        })
+        .collect()
+}
+
+fn write_inputs(inputs: &[Input]) -> String {
+    let stored: Vec<StoredInput> = inputs
+        .iter()
+        .map(|input| StoredInput {
+            txid: input.outpoint.txid.to_string(),
+            vout: input.outpoint.vout,
+            value: input.value.florins(),
+        })
+        .collect();
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+impl<D: Database> Store<D> {
+    /// The payment that an idempotency key made.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn payment_by_key(
+        &self,
+        node_id: &NodeId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Payment>, StoreError> {
+        self.first(
+            &format!("SELECT {COLUMNS} FROM payments WHERE node_id = ? AND idempotency_key = ?"),
+            vec![node_id.as_str().into(), key.as_str().into()],
+        )
+        .await?
+        .map(read)
+        .transpose()
+    }
+
+    /// How much of a wallet's window is used.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn quota(
+        &self,
+        wallet_id: i64,
+        window_seconds: u32,
+        at: Timestamp,
+    ) -> Result<Quota, StoreError> {
+        let row = self
+            .first(
+                "SELECT COUNT(*), MIN(created_at) FROM payments
+                 WHERE wallet_id = ? AND state <> 'failed' AND created_at > ? - ?",
+                vec![
+                    wallet_id.into(),
+                    at.unix_seconds().into(),
+                    window_seconds.into(),
+                ],
+            )
+            .await?;
+        let Some(row) = row else {
+            return Ok(Quota {
+                used: 0,
+                oldest: None,
+            });
+        };
+        let mut columns = Columns::of(row);
+        Ok(Quota {
+            used: columns.small("count")?,
+            oldest: columns.optional_time("created_at")?,
+        })
+    }
+
+    /// Takes coins, quota, idempotency key and signature at once, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Replayed`] and others.
+    pub async fn reserve(&self, payment: &NewPayment) -> Result<Reservation, StoreError> {
+        let [hash, expires_at] = columns(payment.signature.as_ref());
+        let at = Value::from(payment.at.unix_seconds());
+        let sql = format!(
+            "INSERT INTO payments (node_id, wallet_id, idempotency_key, request_hash, recipient_address, amount, fee,
+                change_amount, change_address, inputs, lease_until, created_at, updated_at, window_seconds,
+                window_payments, signature_hash, signature_expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {COLUMNS}"
+        );
+        let parameters = vec![
+            payment.node_id.as_str().into(),
+            payment.wallet_id.into(),
+            payment
+                .idempotency_key
+                .as_ref()
+                .map(IdempotencyKey::as_str)
+                .into(),
+            payment.request_hash.as_str().into(),
+            payment.recipient.as_str().into(),
+            florins(payment.amount),
+            florins(payment.fee),
+            florins(payment.change),
+            payment.change_address.as_str().into(),
+            write_inputs(&payment.inputs).into(),
+            payment.lease_until.unix_seconds().into(),
+            at.clone(),
+            at,
+            payment.window_seconds.into(),
+            payment.window_payments.into(),
+            hash,
+            expires_at,
+        ];
+        match self.database.query(&sql, parameters).await {
+            Ok(rows) => match rows.into_iter().next() {
+                Some(row) => Ok(Reservation::Reserved(Box::new(read(row)?))),
+                None => Err(DatabaseError("a reservation returned no row".into()).into()),
+            },
+            Err(error) if error.violates("payments.idempotency_key") => Ok(Reservation::KeyTaken),
+            Err(error) if error.violates("payment_inputs.txid") => Ok(Reservation::CoinTaken),
+            Err(error) if error.violates("rate_limit_exceeded") => Ok(Reservation::RateLimited),
+            Err(error) => Err(StoreError::from_signed(error)),
+        }
+    }
+
+    /// Stores the signed bytes and counts the first attempt to broadcast them; false when the
+    /// payment is no longer reserved, and then the bytes must not be sent.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn store_signed(
+        &self,
+        id: i64,
+        txid: &Txid,
+        raw: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET state = 'signed', txid = ?, raw_transaction = ?, broadcast_attempts = 1, updated_at = ?
+             WHERE id = ? AND state = 'reserved' RETURNING id",
+            vec![txid.as_str().into(), raw.into(), at.unix_seconds().into(), id.into()],
+        )
+        .await
+    }
+
+    /// Takes over a signed payment whose lease has run out, and counts another attempt; false when
+    /// another request was faster.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn take_over(
+        &self,
+        id: i64,
+        at: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET lease_until = ?1, broadcast_attempts = broadcast_attempts + 1, updated_at = ?2
+             WHERE id = ?3 AND state = 'signed' AND lease_until <= ?2 RETURNING id",
+            vec![lease_until.unix_seconds().into(), at.unix_seconds().into(), id.into()],
+        )
+        .await
+    }
+
+    /// Ends the work on a signed payment whose outcome is unknown, so that a repeat need not wait
+    /// for the lease.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn release_lease(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
+        self.changed(
+            "UPDATE payments SET lease_until = ?1, updated_at = ?1 WHERE id = ?2 AND state = 'signed' RETURNING id",
+            vec![at.unix_seconds().into(), id.into()],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// The chain node has the bytes.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn mark_broadcast(&self, id: i64, at: Timestamp) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET state = 'broadcast', block_height = NULL, confirmed_at = NULL, updated_at = ?
+             WHERE id = ? AND state IN ('signed', 'confirmed') RETURNING id",
+            vec![at.unix_seconds().into(), id.into()],
+        )
+        .await
+    }
+
+    /// In a block, deep enough.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn mark_confirmed(
+        &self,
+        id: i64,
+        height: u32,
+        block_time: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET state = 'confirmed', block_height = ?, confirmed_at = ?, updated_at = ?
+             WHERE id = ? AND state IN ('signed', 'broadcast') RETURNING id",
+            vec![
+                height.into(),
+                block_time.unix_seconds().into(),
+                at.unix_seconds().into(),
+                id.into(),
+            ],
+        )
+        .await
+    }
+
+    /// Fails a payment that is still in `state`; its coins and its quota come back.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn mark_failed(
+        &self,
+        id: i64,
+        state: PaymentState,
+        failure: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET state = 'failed', failure = ?, updated_at = ?
+             WHERE id = ? AND state = ? RETURNING id",
+            vec![
+                failure.into(),
+                at.unix_seconds().into(),
+                id.into(),
+                state.name().into(),
+            ],
+        )
+        .await
+    }
+
+    /// Fails every payment of a wallet that was reserved, never signed, and whose lease has run
+    /// out: the request that made it is gone, and if it is not, it finds the state changed before
+    /// it sends anything.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn fail_abandoned(&self, wallet_id: i64, at: Timestamp) -> Result<(), StoreError> {
+        self.changed(
+            "UPDATE payments SET state = 'failed', failure = 'abandoned', updated_at = ?1
+             WHERE wallet_id = ?2 AND state = 'reserved' AND lease_until <= ?1 RETURNING id",
+            vec![at.unix_seconds().into(), wallet_id.into()],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Signed payments of a wallet that nobody works on, oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn interrupted(
+        &self,
+        wallet_id: i64,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Payment>, StoreError> {
+        self.database
+            .query(
+                &format!(
+                    "SELECT {COLUMNS} FROM payments
+                     WHERE wallet_id = ? AND state = 'signed' AND lease_until <= ? ORDER BY id LIMIT ?"
+                ),
+                vec![wallet_id.into(), at.unix_seconds().into(), limit.into()],
+            )
+            .await?
+            .into_iter()
+            .map(read)
+            .collect()
+    }
+
+    /// Payments of a wallet that are signed or broadcast, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn unsettled(&self, wallet_id: i64, limit: u32) -> Result<Vec<Payment>, StoreError> {
+        self.database
+            .query(
+                &format!(
+                    "SELECT {COLUMNS} FROM payments
+                     WHERE wallet_id = ? AND state IN ('signed', 'broadcast') ORDER BY id DESC LIMIT ?"
+                ),
+                vec![wallet_id.into(), limit.into()],
+            )
+            .await?
+            .into_iter()
+            .map(read)
+            .collect()
+    }
+
+    /// Which outpoints of a wallet are reserved or spent by its payments.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn reserved_outpoints(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<Vec<OutPoint>, StoreError> {
+        let list: Vec<(&str, u32)> = outpoints
+            .iter()
+            .map(|o| (o.txid.as_str(), o.vout))
+            .collect();
+        self.database
+            .query(
+                "SELECT i.txid, i.vout FROM json_each(?) AS asked
+                 JOIN payment_inputs AS i ON i.txid = asked.value ->> 0 AND i.vout = asked.value ->> 1",
+                vec![serde_json::to_string(&list).unwrap_or_default().into()],
+            )
+            .await?
+            .into_iter()
+            .map(|row| {
+                let mut columns = Columns::of(row);
+                let txid = columns
+                    .optional_txid("payment_inputs.txid")?
+                    .ok_or_else(|| corrupt("payment_inputs.txid", &Value::Null))?;
+                Ok(OutPoint { txid, vout: columns.small("payment_inputs.vout")? })
+            })
+            .collect()
+    }
+
+    /// Which of these transactions are this wallet's own payments: their change is its own money.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn own_payments(
+        &self,
+        wallet_id: i64,
+        txids: &[&str],
+    ) -> Result<Vec<String>, StoreError> {
+        self.database
+            .query(
+                "SELECT DISTINCT p.txid FROM json_each(?) AS asked JOIN payments AS p ON p.txid = asked.value
+                 WHERE p.wallet_id = ?",
+                vec![serde_json::to_string(txids).unwrap_or_default().into(), wallet_id.into()],
+            )
+            .await?
+            .into_iter()
+            .map(|row| Columns::of(row).text("payments.txid"))
+            .collect()
+    }
+
+    /// Change that payments under way will give back but that no list of the chain node shows yet.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn change_under_way(&self, wallet_id: i64) -> Result<Amount, StoreError> {
+        let row = self
+            .first(
+                "SELECT COALESCE(SUM(change_amount), 0) FROM payments
+                 WHERE wallet_id = ? AND state IN ('reserved', 'signed')",
+                vec![wallet_id.into()],
+            )
+            .await?;
+        row.map_or(Ok(Amount::ZERO), |row| {
+            Columns::of(row).amount("change_amount")
+        })
+    }
+
+    async fn changed(&self, sql: &str, parameters: Vec<Value>) -> Result<bool, StoreError> {
+        Ok(!self.database.query(sql, parameters).await?.is_empty())
+    }
+}
