@@ -20,7 +20,7 @@ pub use addresses::{NewAddress, StoredAddress};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
 pub use migrate::{SCHEMA_VERSION, migrate};
 pub use nodes::{Node, NodeChange};
-pub use payments::{Input, NewPayment, Payment, PaymentState, Quota, Reservation};
+pub use payments::{Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{NewWallet, Wallet};

@@ -160,6 +160,15 @@ pub struct Quota {
     pub oldest: Option<Timestamp>,
 }
 
+/// A wallet's payments that are not yet with the chain node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnderWay {
+    /// What they will give back.
+    pub change: Amount,
+    /// Differs when one of them went on.
+    pub progress: (i64, i64),
+}
+
 const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
     change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at";
 
@@ -232,6 +241,20 @@ impl<D: Database> Store<D> {
         self.first(
             &format!("SELECT {COLUMNS} FROM payments WHERE node_id = ? AND idempotency_key = ?"),
             vec![node_id.as_str().into(), key.as_str().into()],
+        )
+        .await?
+        .map(read)
+        .transpose()
+    }
+
+    /// One payment as it is now.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn payment(&self, id: i64) -> Result<Option<Payment>, StoreError> {
+        self.first(
+            &format!("SELECT {COLUMNS} FROM payments WHERE id = ?"),
+            vec![id.into()],
         )
         .await?
         .map(read)
@@ -340,8 +363,8 @@ impl<D: Database> Store<D> {
         .await
     }
 
-    /// Takes over a signed payment whose lease has run out, and counts another attempt; false when
-    /// another request was faster.
+    /// Takes over a payment whose lease has run out, and counts another attempt if it is signed;
+    /// false when another request was faster.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -352,9 +375,14 @@ impl<D: Database> Store<D> {
         lease_until: Timestamp,
     ) -> Result<bool, StoreError> {
         self.changed(
-            "UPDATE payments SET lease_until = ?1, broadcast_attempts = broadcast_attempts + 1, updated_at = ?2
-             WHERE id = ?3 AND state = 'signed' AND lease_until <= ?2 RETURNING id",
-            vec![lease_until.unix_seconds().into(), at.unix_seconds().into(), id.into()],
+            "UPDATE payments SET lease_until = ?1, updated_at = ?2,
+                broadcast_attempts = broadcast_attempts + (state = 'signed')
+             WHERE id = ?3 AND state IN ('reserved', 'signed') AND lease_until <= ?2 RETURNING id",
+            vec![
+                lease_until.unix_seconds().into(),
+                at.unix_seconds().into(),
+                id.into(),
+            ],
         )
         .await
     }
@@ -410,7 +438,8 @@ impl<D: Database> Store<D> {
         .await
     }
 
-    /// Fails a payment that is still in `state`; its coins and its quota come back.
+    /// Fails a payment that is still in `state`; its coins, its quota and its idempotency key come
+    /// back, because nothing was paid and nothing will be.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -422,7 +451,7 @@ impl<D: Database> Store<D> {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         self.changed(
-            "UPDATE payments SET state = 'failed', failure = ?, updated_at = ?
+            "UPDATE payments SET state = 'failed', failure = ?, idempotency_key = NULL, updated_at = ?
              WHERE id = ? AND state = ? RETURNING id",
             vec![
                 failure.into(),
@@ -442,7 +471,7 @@ impl<D: Database> Store<D> {
     /// See [`StoreError`].
     pub async fn fail_abandoned(&self, wallet_id: i64, at: Timestamp) -> Result<(), StoreError> {
         self.changed(
-            "UPDATE payments SET state = 'failed', failure = 'abandoned', updated_at = ?1
+            "UPDATE payments SET state = 'failed', failure = 'abandoned', idempotency_key = NULL, updated_at = ?1
              WHERE wallet_id = ?2 AND state = 'reserved' AND lease_until <= ?1 RETURNING id",
             vec![at.unix_seconds().into(), wallet_id.into()],
         )
@@ -544,20 +573,32 @@ impl<D: Database> Store<D> {
             .collect()
     }
 
-    /// Change that payments under way will give back but that no list of the chain node shows yet.
+    /// What payments under way will give back, and how far they are.
+    ///
+    /// Payments that changed at or after `since` count too: the chain node's answer may be older
+    /// than their change.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn change_under_way(&self, wallet_id: i64) -> Result<Amount, StoreError> {
+    pub async fn under_way(
+        &self,
+        wallet_id: i64,
+        since: Timestamp,
+    ) -> Result<UnderWay, StoreError> {
         let row = self
             .first(
-                "SELECT COALESCE(SUM(change_amount), 0) FROM payments
-                 WHERE wallet_id = ? AND state IN ('reserved', 'signed')",
-                vec![wallet_id.into()],
+                "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0),
+                    COALESCE(SUM(state IN ('reserved', 'signed')), 0)
+                 FROM payments WHERE wallet_id = ?1
+                    AND (state IN ('reserved', 'signed') OR (state = 'broadcast' AND updated_at >= ?2))",
+                vec![wallet_id.into(), since.unix_seconds().into()],
             )
-            .await?;
-        row.map_or(Ok(Amount::ZERO), |row| {
-            Columns::of(row).amount("change_amount")
+            .await?
+            .ok_or_else(|| DatabaseError("an aggregate returned no row".into()))?;
+        let mut columns = Columns::of(row);
+        Ok(UnderWay {
+            change: columns.amount("change_amount")?,
+            progress: (columns.integer("id")?, columns.integer("count")?),
         })
     }
 

@@ -8,6 +8,7 @@ mod amount;
 mod hash;
 mod name;
 mod timestamp;
+pub mod transaction;
 
 pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};

@@ -1,0 +1,86 @@
+//! Why the service does not do what it was asked for.
+
+use crate::chain::ChainError;
+use duxnet_store::StoreError;
+use duxnet_units::{AddressError, Amount, Network, NodeId};
+
+/// Every refusal and failure of the domain. Nothing was paid and nothing is half done when one of
+/// these comes back.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WalletError {
+    /// The database failed, or a signature was used twice.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain node failed before anything was sent.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The chain node is on another network than the service.
+    #[error("the chain node is on {found:?}, the service is set to {expected:?}")]
+    WrongNetwork {
+        /// The service's.
+        expected: Network,
+        /// The node's.
+        found: Network,
+    },
+    /// The chain node's wallet cannot sign.
+    #[error("the chain node's wallet cannot sign ({code}): {message}")]
+    SigningUnavailable {
+        /// Core's code: -13 locked, -14 wrong passphrase, -15 not as configured.
+        code: i32,
+        /// Core's words.
+        message: String,
+    },
+    /// The node is not registered.
+    #[error("node {0} is not registered")]
+    NodeNotFound(NodeId),
+    /// The node id belongs to another key.
+    #[error("node {0} is registered with another key")]
+    NodeExists(NodeId),
+    /// The node has no wallet.
+    #[error("node {0} has no wallet")]
+    WalletNotFound(NodeId),
+    /// The node has a wallet.
+    #[error("node {0} has a wallet")]
+    WalletExists(NodeId),
+    /// The wallet refuses sends.
+    #[error("the wallet is not active")]
+    WalletInactive,
+    /// The wallet has as many addresses as it may.
+    #[error("the wallet has as many addresses as it may")]
+    AddressLimit,
+    /// The recipient is no address of the network.
+    #[error("recipient_address: {0}")]
+    InvalidRecipient(AddressError),
+    /// Above `max_transaction_amount`.
+    #[error("above {0} FLOP")]
+    AmountAboveLimit(Amount),
+    /// So little that nodes do not relay it.
+    #[error("below {0} FLOP")]
+    AmountBelowDust(Amount),
+    /// Amount and fee are more than the wallet can spend.
+    #[error("insufficient balance: {available} FLOP available, {needed} FLOP needed with the fee")]
+    InsufficientBalance {
+        /// What can be spent.
+        available: Amount,
+        /// Amount and fee.
+        needed: Amount,
+    },
+    /// The amount needs more coins than a transaction can carry.
+    #[error("the amount needs more coins than one transaction can carry")]
+    TooManyCoins,
+    /// Money that other payments will give back would suffice.
+    #[error("the wallet's coins are busy")]
+    CoinsBusy,
+    /// The window is full.
+    #[error("rate limit exceeded")]
+    RateLimited {
+        /// Seconds until the oldest payment leaves the window.
+        retry_after_seconds: u32,
+    },
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// A request of the same key is running.
+    #[error("a request of the same idempotency key is running")]
+    InProgress,
+}

@@ -1,0 +1,61 @@
+//! Another address for a wallet. Earlier ones stay the wallet's.
+
+use crate::chain::Keys;
+use crate::create::fresh_address;
+use crate::{Caller, Clock, Service, WalletError};
+use duxnet_store::{Database, NewAddress, StoredAddress};
+use duxnet_units::IdempotencyKey;
+
+/// The address, and whether an earlier request made it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressMade {
+    /// The address.
+    pub address: String,
+    /// The wallet's display name.
+    pub wallet_name: String,
+    /// Whether this is the answer to a repeat.
+    pub replayed: bool,
+}
+
+impl<D: Database, C: Clock> Service<'_, D, C> {
+    /// Adds an address to the caller's wallet and makes it the newest.
+    ///
+    /// # Errors
+    /// [`WalletError::WalletNotFound`], [`WalletError::AddressLimit`], or chain and database
+    /// trouble.
+    pub async fn new_address(
+        &self,
+        chain: &impl Keys,
+        caller: &Caller,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<AddressMade, WalletError> {
+        let wallet = self.wallet(&caller.node_id).await?;
+        let made = |address: String, replayed: bool| AddressMade {
+            address,
+            wallet_name: wallet.wallet_name.clone(),
+            replayed,
+        };
+        if let Some(key) = key
+            && let Some(address) = self.store.address_by_key(wallet.id, key).await?
+        {
+            self.consume_signature(caller).await?;
+            return Ok(made(address, true));
+        }
+        let address = fresh_address(chain, &caller.node_id, self.policy.network).await?;
+        let new = NewAddress {
+            wallet_id: wallet.id,
+            address: address.clone(),
+            idempotency_key: key.cloned(),
+            at: self.clock.now(),
+            signature: caller.signature.clone(),
+        };
+        match self.store.insert_address(&new).await? {
+            StoredAddress::Added => Ok(made(address.to_string(), false)),
+            StoredAddress::Earlier(address) => {
+                self.consume_signature(caller).await?;
+                Ok(made(address, true))
+            }
+            StoredAddress::LimitReached => Err(WalletError::AddressLimit),
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! Paying someone, in order: check, reserve, sign, store, broadcast (DESIGN 4).
+//!
+//! Each step is durable before the next. Whatever happens between two of them, the payment's row
+//! says how far it came, and a repeat of the request, or the wallet's next payment, goes on from
+//! there with the same bytes.
+
+use crate::chain::{ChainError, Reader, Signed, Signer, Standing};
+use crate::coins::{self, SelectionError, Target};
+use crate::{Caller, Clock, Service, WalletError};
+use duxnet_store::{
+    Database, NewPayment, Payment, PaymentState, Reservation, StoreError, StoredTransaction, Wallet,
+};
+use duxnet_units::transaction::{Output, Transaction};
+use duxnet_units::{Address, Amount, IdempotencyKey, OutPoint, Txid};
+use std::time::Duration;
+
+/// How long a request may work on its payment before another may take over. Longer than any
+/// request lives: the host's own deadline is 30 s.
+const LEASE_SECONDS: i64 = 60;
+/// How long a payment waits for the change of payments under way, or a repeat for the first.
+const PATIENCE_SECONDS: i64 = 15;
+/// Between two looks at what others are doing.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Interrupted payments of the wallet that a new one brings to an end first.
+const RESUMED_PAYMENTS: u32 = 3;
+
+/// A payment to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// Who is paid, as the client wrote it.
+    pub recipient_address: String,
+    /// How much; never zero.
+    pub amount: Amount,
+    /// What makes a repeat the same request.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The hash of the request's content.
+    pub request_hash: String,
+}
+
+/// How far a payment came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// Its history row.
+    pub transaction: StoredTransaction,
+    /// What clients know it by.
+    pub payment_id: String,
+    /// `Signed` when the chain node's answer is outstanding.
+    pub state: PaymentState,
+    /// Whether this is the answer to a repeat.
+    pub replayed: bool,
+}
+
+impl<D: Database, C: Clock> Service<'_, D, C> {
+    /// Pays. A repeat with the same idempotency key never pays twice.
+    ///
+    /// # Errors
+    /// Everything that keeps the payment from being made. `Ok` with state `Signed` means that the
+    /// payment is made and its outcome not yet known.
+    pub async fn send(
+        &self,
+        chain: &(impl Reader + Signer),
+        caller: &Caller,
+        order: &Order,
+    ) -> Result<Sent, WalletError> {
+        let reserved = match self.reserve(chain, caller, order).await {
+            Ok(reserved) => reserved,
+            Err(error) => {
+                // A refused request must not be good for a later replay either.
+                self.consume_signature(caller).await?;
+                return Err(error);
+            }
+        };
+        match reserved {
+            Reserved::New(payment) => self.carry_out(chain, *payment, false).await,
+            Reserved::Earlier(payment) => {
+                self.consume_signature(caller).await?;
+                self.resume(chain, *payment, order).await
+            }
+        }
+    }
+
+    /// Steps 1 and 2: checks the order and takes what it needs, or finds the payment that an
+    /// earlier request of the same key made.
+    async fn reserve(
+        &self,
+        chain: &(impl Reader + Signer),
+        caller: &Caller,
+        order: &Order,
+    ) -> Result<Reserved, WalletError> {
+        let wallet = self.wallet(&caller.node_id).await?;
+        if let Some(payment) = self.earlier(caller, order).await? {
+            return Ok(Reserved::Earlier(payment));
+        }
+        let recipient = self.check(&wallet, order)?;
+        self.bring_to_an_end(chain, &wallet).await?;
+        let deadline = self.after(PATIENCE_SECONDS);
+        loop {
+            self.check_quota(&wallet).await?;
+            let looked_at = self.clock.now();
+            let under_way = self.store.under_way(wallet.id, looked_at).await?;
+            let coins = self.coins(chain, &wallet).await?;
+            let change_address = self.own_address(&wallet)?;
+            let target = Target {
+                amount: order.amount,
+                recipient: &recipient,
+                change_address: &change_address,
+                fee_rate: coins.fee_rate,
+            };
+            let selection = match coins::select(&coins.spendable, &target) {
+                Ok(selection) => selection,
+                Err(SelectionError::TooManyInputs) => return Err(WalletError::TooManyCoins),
+                Err(SelectionError::Insufficient { available, needed }) => {
+                    let later = self.store.under_way(wallet.id, looked_at).await?;
+                    let coming = under_way.change.max(later.change);
+                    if available
+                        .checked_add(coming)
+                        .is_some_and(|sum| sum < needed)
+                    {
+                        return Err(WalletError::InsufficientBalance { available, needed });
+                    }
+                    self.wait_for_change(&wallet, later.progress, deadline)
+                        .await?;
+                    continue;
+                }
+            };
+            let payment = NewPayment {
+                node_id: caller.node_id.clone(),
+                wallet_id: wallet.id,
+                idempotency_key: order.idempotency_key.clone(),
+                request_hash: order.request_hash.clone(),
+                recipient: recipient.clone(),
+                amount: order.amount,
+                fee: selection.fee,
+                change: selection.change,
+                change_address,
+                inputs: selection.inputs,
+                at: self.clock.now(),
+                lease_until: self.after(LEASE_SECONDS),
+                window_seconds: self.policy.rate_limit_window,
+                window_payments: self.policy.max_transactions_per_window,
+                signature: caller.signature.clone(),
+            };
+            let outcome = self.store.reserve(&payment).await?;
+            if let Reservation::Reserved(payment) = outcome {
+                return Ok(Reserved::New(payment));
+            }
+            // A repeat that came second is a repeat, whatever else is in its way.
+            if let Some(payment) = self.earlier(caller, order).await? {
+                return Ok(Reserved::Earlier(payment));
+            }
+            if self.clock.now() > deadline {
+                return Err(WalletError::CoinsBusy);
+            }
+        }
+    }
+
+    async fn earlier(
+        &self,
+        caller: &Caller,
+        order: &Order,
+    ) -> Result<Option<Box<Payment>>, WalletError> {
+        match &order.idempotency_key {
+            None => Ok(None),
+            Some(key) => Ok(self
+                .store
+                .payment_by_key(&caller.node_id, key)
+                .await?
+                .map(Box::new)),
+        }
+    }
+
+    fn check(&self, wallet: &Wallet, order: &Order) -> Result<Address, WalletError> {
+        if !wallet.is_active {
+            return Err(WalletError::WalletInactive);
+        }
+        let recipient = Address::parse(&order.recipient_address, self.policy.network)
+            .map_err(WalletError::InvalidRecipient)?;
+        if order.amount > self.policy.max_transaction_amount {
+            return Err(WalletError::AmountAboveLimit(
+                self.policy.max_transaction_amount,
+            ));
+        }
+        let dust_limit = Amount::from_florins(coins::DUST_LIMIT_FLORINS).unwrap_or(Amount::MAX);
+        if order.amount < dust_limit {
+            return Err(WalletError::AmountBelowDust(dust_limit));
+        }
+        Ok(recipient)
+    }
+
+    fn own_address(&self, wallet: &Wallet) -> Result<Address, WalletError> {
+        Address::parse(&wallet.address, self.policy.network).map_err(|_| {
+            StoreError::Corrupt {
+                column: "wallets.address",
+                value: wallet.address.clone(),
+            }
+            .into()
+        })
+    }
+
+    /// The database decides in the end; this spares the chain node a request that cannot pass.
+    async fn check_quota(&self, wallet: &Wallet) -> Result<(), WalletError> {
+        let now = self.clock.now();
+        let window = self.policy.rate_limit_window;
+        let quota = self.store.quota(wallet.id, window, now).await?;
+        if quota.used < self.policy.max_transactions_per_window {
+            return Ok(());
+        }
+        let free_at = quota.oldest.map_or(now, |oldest| oldest).unix_seconds() + i64::from(window);
+        let wait = free_at.saturating_sub(now.unix_seconds()).max(1);
+        Err(WalletError::RateLimited {
+            retry_after_seconds: u32::try_from(wait).unwrap_or(window),
+        })
+    }
+
+    /// Waits until one of the wallet's payments under way went on.
+    async fn wait_for_change(
+        &self,
+        wallet: &Wallet,
+        progress: (i64, i64),
+        deadline: duxnet_units::Timestamp,
+    ) -> Result<(), WalletError> {
+        loop {
+            self.clock.pause(PAUSE).await;
+            let now = self.clock.now();
+            if now > deadline {
+                return Err(WalletError::CoinsBusy);
+            }
+            if self.store.under_way(wallet.id, now).await?.progress != progress {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends what earlier requests left: reservations that were never signed give their coins
+    /// back, signed payments are sent again.
+    async fn bring_to_an_end(
+        &self,
+        chain: &(impl Reader + Signer),
+        wallet: &Wallet,
+    ) -> Result<(), WalletError> {
+        let now = self.clock.now();
+        self.store.fail_abandoned(wallet.id, now).await?;
+        for payment in self
+            .store
+            .interrupted(wallet.id, now, RESUMED_PAYMENTS)
+            .await?
+        {
+            if self
+                .store
+                .take_over(payment.id, now, self.after(LEASE_SECONDS))
+                .await?
+                && let Some(signed) = stored_bytes(&payment)
+            {
+                self.broadcast(chain, &payment, &signed, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A repeat: the first answer, or the end of what the first request could not finish.
+    async fn resume(
+        &self,
+        chain: &(impl Reader + Signer),
+        mut payment: Payment,
+        order: &Order,
+    ) -> Result<Sent, WalletError> {
+        if payment.request_hash != order.request_hash {
+            return Err(WalletError::KeyReused);
+        }
+        let deadline = self.after(PATIENCE_SECONDS);
+        loop {
+            match payment.state {
+                PaymentState::Broadcast | PaymentState::Confirmed | PaymentState::Failed => {
+                    return self.answer(&payment, true).await;
+                }
+                PaymentState::Reserved | PaymentState::Signed => {}
+            }
+            let now = self.clock.now();
+            if self
+                .store
+                .take_over(payment.id, now, self.after(LEASE_SECONDS))
+                .await?
+            {
+                return self.carry_out(chain, payment, true).await;
+            }
+            if now > deadline {
+                return Err(WalletError::InProgress);
+            }
+            self.clock.pause(PAUSE).await;
+            payment = match &order.idempotency_key {
+                Some(_) => self.reload(&payment).await?,
+                None => return Err(WalletError::InProgress),
+            };
+        }
+    }
+
+    async fn reload(&self, payment: &Payment) -> Result<Payment, WalletError> {
+        self.store
+            .payment(payment.id)
+            .await?
+            .ok_or_else(|| corrupt_payment("is gone"))
+    }
+
+    /// Steps 3 and 4 for a payment that this request holds the lease of.
+    async fn carry_out(
+        &self,
+        chain: &(impl Reader + Signer),
+        payment: Payment,
+        replayed: bool,
+    ) -> Result<Sent, WalletError> {
+        if let Some(signed) = stored_bytes(&payment) {
+            self.broadcast(chain, &payment, &signed, false).await?;
+        } else {
+            let signed = match self.sign(chain, &payment).await {
+                Ok(signed) => signed,
+                Err(error) => {
+                    // Nothing was signed, so nothing can be paid: coins and quota go back.
+                    self.fail(&payment, PaymentState::Reserved, "not_signed")
+                        .await?;
+                    return Err(error);
+                }
+            };
+            if !self
+                .store
+                .store_signed(payment.id, &signed.txid, &signed.hex, self.clock.now())
+                .await?
+            {
+                return Err(WalletError::InProgress);
+            }
+            self.broadcast(chain, &payment, &signed, true).await?;
+        }
+        let payment = self.reload(&payment).await?;
+        self.answer(&payment, replayed).await
+    }
+
+    /// Step 3, and the proof that what was signed is what was asked for.
+    async fn sign(&self, chain: &impl Signer, payment: &Payment) -> Result<Signed, WalletError> {
+        let recipient = self.stored_address(&payment.recipient)?;
+        let change = self.stored_address(&payment.change_address)?;
+        let mut payees = vec![(&recipient, payment.amount)];
+        if !payment.change.is_zero() {
+            payees.push((&change, payment.change));
+        }
+        let inputs: Vec<OutPoint> = payment
+            .inputs
+            .iter()
+            .map(|input| input.outpoint.clone())
+            .collect();
+        let signed = chain
+            .sign_payment(&inputs, &payees)
+            .await
+            .map_err(signing_error)?;
+        let outputs: Vec<Output> = payees
+            .iter()
+            .map(|(address, value)| Output::to(address, *value))
+            .collect();
+        verify(&signed, &inputs, &outputs)?;
+        Ok(signed)
+    }
+
+    fn stored_address(&self, text: &str) -> Result<Address, WalletError> {
+        Address::parse(text, self.policy.network)
+            .map_err(|_| corrupt_payment("has another network's address"))
+    }
+
+    /// Step 4. `first` is true only for the request that stored the bytes and has never tried
+    /// before: then, and only then, a refusal proves that nobody has them.
+    async fn broadcast(
+        &self,
+        chain: &(impl Reader + Signer),
+        payment: &Payment,
+        signed: &Signed,
+        first: bool,
+    ) -> Result<(), WalletError> {
+        let Err(error) = chain.broadcast(signed).await else {
+            self.store
+                .mark_broadcast(payment.id, self.clock.now())
+                .await?;
+            return Ok(());
+        };
+        if first && matches!(error, ChainError::Unreachable(_)) {
+            self.fail(payment, PaymentState::Signed, "chain_unreachable")
+                .await?;
+            return Err(error.into());
+        }
+        // -25 and -26 do not prove that the transaction is absent, and a call without an answer
+        // may have been executed: ask (FACTS 8).
+        let standing = self.standing(chain, &signed.txid).await;
+        if let Some(standing) = &standing
+            && self
+                .settle(
+                    &Payment {
+                        state: PaymentState::Signed,
+                        ..payment.clone()
+                    },
+                    standing,
+                )
+                .await?
+                .is_some()
+        {
+            return Ok(());
+        }
+        if first
+            && matches!(error, ChainError::Rejected { .. })
+            && standing == Some(Standing::Absent)
+        {
+            self.fail(payment, PaymentState::Signed, "chain_rejected")
+                .await?;
+            return Err(error.into());
+        }
+        self.store
+            .release_lease(payment.id, self.clock.now())
+            .await?;
+        Ok(())
+    }
+
+    async fn standing(&self, chain: &impl Reader, txid: &Txid) -> Option<Standing> {
+        // No answer here leaves the payment's outcome open, which is where it is anyway.
+        chain.standings(&[txid]).await.ok()?.into_iter().next()
+    }
+
+    async fn fail(
+        &self,
+        payment: &Payment,
+        state: PaymentState,
+        failure: &str,
+    ) -> Result<(), WalletError> {
+        self.store
+            .mark_failed(payment.id, state, failure, self.clock.now())
+            .await?;
+        Ok(())
+    }
+
+    async fn answer(&self, payment: &Payment, replayed: bool) -> Result<Sent, WalletError> {
+        let transaction = self
+            .store
+            .transaction_of(&payment.payment_id)
+            .await?
+            .ok_or(WalletError::InProgress)?;
+        Ok(Sent {
+            transaction,
+            payment_id: payment.payment_id.clone(),
+            state: payment.state,
+            replayed,
+        })
+    }
+}
+
+enum Reserved {
+    New(Box<Payment>),
+    Earlier(Box<Payment>),
+}
+
+fn stored_bytes(payment: &Payment) -> Option<Signed> {
+    Some(Signed {
+        txid: payment.txid.clone()?,
+        hex: payment.raw_transaction.clone()?,
+    })
+}
+
+fn corrupt_payment(what: &str) -> WalletError {
+    StoreError::Corrupt {
+        column: "payments",
+        value: what.to_owned(),
+    }
+    .into()
+}
+
+/// A transaction that is not exactly the payment must not be sent, whoever signed it.
+fn verify(signed: &Signed, inputs: &[OutPoint], outputs: &[Output]) -> Result<(), WalletError> {
+    let transaction = hex::decode(&signed.hex)
+        .ok()
+        .and_then(|bytes| Transaction::decode(&bytes).ok());
+    let is_the_payment = transaction.is_some_and(|transaction| {
+        transaction.is_signed
+            && transaction.txid == signed.txid
+            && transaction.inputs == inputs
+            && transaction.outputs == outputs
+    });
+    if is_the_payment {
+        Ok(())
+    } else {
+        Err(ChainError::BadResponse("signed another transaction than the payment".into()).into())
+    }
+}
+
+/// Core's codes for a wallet that is locked (-13), has another passphrase (-14) or is not
+/// encrypted as configured (-15).
+fn signing_error(error: ChainError) -> WalletError {
+    match error {
+        ChainError::Rejected {
+            code: code @ (-13 | -14 | -15),
+            message,
+        } => WalletError::SigningUnavailable { code, message },
+        error @ (ChainError::Rejected { .. }
+        | ChainError::Unreachable(_)
+        | ChainError::OutcomeUnknown(_)
+        | ChainError::BadResponse(_)) => WalletError::Chain(error),
+    }
+}
