@@ -270,9 +270,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let deadline = self.after(PATIENCE_SECONDS);
         loop {
             match payment.state {
-                PaymentState::Broadcast | PaymentState::Confirmed | PaymentState::Failed => {
+                PaymentState::Broadcast | PaymentState::Confirmed => {
                     return self.answer(&payment, true).await;
                 }
+                // The first request has just failed and given the key back: a repeat is new.
+                PaymentState::Failed => return Err(WalletError::InProgress),
                 PaymentState::Reserved | PaymentState::Signed => {}
             }
             let now = self.clock.now();
@@ -287,10 +289,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 return Err(WalletError::InProgress);
             }
             self.clock.pause(PAUSE).await;
-            payment = match &order.idempotency_key {
-                Some(_) => self.reload(&payment).await?,
-                None => return Err(WalletError::InProgress),
-            };
+            payment = self.reload(&payment).await?;
         }
     }
 
@@ -489,7 +488,7 @@ fn verify(signed: &Signed, inputs: &[OutPoint], outputs: &[Output]) -> Result<()
 fn signing_error(error: ChainError) -> WalletError {
     match error {
         ChainError::Rejected {
-            code: code @ (-13 | -14 | -15),
+            code: code @ -15..=-13,
             message,
         } => WalletError::SigningUnavailable { code, message },
         error @ (ChainError::Rejected { .. }

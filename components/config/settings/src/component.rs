@@ -1,0 +1,88 @@
+//! The component: variables in, `duxnet:config/settings` exported.
+
+use crate::check::{self, VARIABLES, Variables};
+use bindings::exports::duxnet::config::settings::{AuthMode, Guest, Network, Settings};
+use spin_sdk::variables;
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+#[allow(
+    missing_docs,
+    unsafe_code,
+    clippy::all,
+    reason = "generated from wit/config"
+)]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        inline: "
+            package duxnet:config-settings;
+            world component {
+                export duxnet:config/settings@1.0.0;
+            }
+        ",
+        path: "../../../wit/config",
+        world: "duxnet:config-settings/component",
+        runtime_path: "spin_sdk::wit_bindgen::rt",
+    });
+}
+
+type Checked = Result<check::Settings, Vec<String>>;
+
+thread_local! {
+    /// Variables do not change while an instance lives.
+    static CHECKED: OnceCell<Rc<Checked>> = const { OnceCell::new() };
+}
+
+async fn checked() -> Rc<Checked> {
+    if let Some(known) = CHECKED.with(|cell| cell.get().cloned()) {
+        return known;
+    }
+    let mut values = Variables::new();
+    for name in VARIABLES {
+        // What is not set is a fault only if `check` says so.
+        if let Ok(value) = variables::get(name).await {
+            values.insert(name, value);
+        }
+    }
+    let checked = Rc::new(check::check(&values));
+    CHECKED.with(|cell| cell.get_or_init(|| checked).clone())
+}
+
+struct Component;
+
+impl Guest for Component {
+    async fn load() -> Result<Settings, Vec<String>> {
+        match checked().await.as_ref() {
+            Ok(settings) => Ok(Settings {
+                network: match settings.network {
+                    duxnet_units::Network::Main => Network::Main,
+                    duxnet_units::Network::Test => Network::Test,
+                    duxnet_units::Network::Regtest => Network::Regtest,
+                },
+                auth_mode: if settings.is_signed {
+                    AuthMode::Required
+                } else {
+                    AuthMode::Off
+                },
+                max_transaction_amount: settings.max_transaction_amount.florins(),
+                rate_limit_window: settings.rate_limit_window,
+                max_transactions_per_window: settings.max_transactions_per_window,
+                confirmations_required: settings.confirmations_required,
+            }),
+            Err(faults) => Err(faults.clone()),
+        }
+    }
+
+    async fn warnings() -> Vec<String> {
+        match checked().await.as_ref() {
+            Ok(settings) => check::warnings(settings),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "the component model's exports")]
+mod exported {
+    use super::Component;
+    super::bindings::export!(Component with_types_in super::bindings);
+}
