@@ -6,20 +6,25 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Every variable that is read. `rpc_*` belong to the gateway and are only checked here.
-pub const VARIABLES: [&str; 12] = [
+/// What the settings are made of.
+pub const SETTINGS: [&str; 6] = [
     "network",
     "auth_mode",
     "max_transaction_amount",
     "rate_limit_window",
     "max_transactions_per_window",
     "confirmations_required",
+];
+
+/// What the gateway and background work read; only checked here.
+pub const OTHERS: [&str; 7] = [
     "rpc_host",
     "rpc_port",
     "rpc_user",
     "rpc_password",
-    "rpc_wallet_passphrase",
     "rpc_timeout_seconds",
+    "wallet_encryption",
+    "backup_interval",
 ];
 
 /// Values by name; what is not set is absent.
@@ -95,11 +100,11 @@ impl Checker<'_> {
     }
 }
 
-/// Checks all variables.
+/// Checks the settings.
 ///
 /// # Errors
-/// One line per fault: the variable, its value (never a secret's) and what is allowed.
-pub fn check(variables: &Variables) -> Result<Settings, Vec<String>> {
+/// One line per fault: the variable, its value and what is allowed.
+pub fn settings(variables: &Variables) -> Result<Settings, Vec<String>> {
     let mut checker = Checker {
         variables,
         faults: Vec::new(),
@@ -122,6 +127,34 @@ pub fn check(variables: &Variables) -> Result<Settings, Vec<String>> {
     let rate_limit_window = checker.number("rate_limit_window", 1..=31_536_000);
     let max_transactions_per_window = checker.number("max_transactions_per_window", 1..=1_000_000);
     let confirmations_required = checker.number("confirmations_required", 1..=1_000);
+    if is_signed == Some(false) && network.is_some_and(|network| network != Network::Regtest) {
+        checker
+            .faults
+            .push("auth_mode is \"off\"; allowed only with network \"regtest\"".to_owned());
+    }
+    let settings = (|| {
+        Some(Settings {
+            network: network?,
+            is_signed: is_signed?,
+            max_transaction_amount: max_transaction_amount?,
+            rate_limit_window: rate_limit_window?,
+            max_transactions_per_window: max_transactions_per_window?,
+            confirmations_required: confirmations_required?,
+        })
+    })();
+    match settings {
+        Some(settings) if checker.faults.is_empty() => Ok(settings),
+        _ => Err(checker.faults),
+    }
+}
+
+/// Checks what is not part of the settings; gives the faults.
+#[must_use]
+pub fn other_faults(variables: &Variables) -> Vec<String> {
+    let mut checker = Checker {
+        variables,
+        faults: Vec::new(),
+    };
     checker.value("rpc_host", "a host name or an IP address", |text| {
         is_host(text).then_some(())
     });
@@ -130,39 +163,12 @@ pub fn check(variables: &Variables) -> Result<Settings, Vec<String>> {
         (!text.contains(':')).then_some(())
     });
     checker.secret("rpc_password");
-    if checker.text("rpc_timeout_seconds").is_some() {
-        checker.number::<u32>("rpc_timeout_seconds", 1..=25);
-    }
-    if is_signed == Some(false) && network.is_some_and(|network| network != Network::Regtest) {
-        checker
-            .faults
-            .push("auth_mode is \"off\"; allowed only with network \"regtest\"".to_owned());
-    }
-    match (
-        network,
-        is_signed,
-        max_transaction_amount,
-        rate_limit_window,
-        max_transactions_per_window,
-        confirmations_required,
-    ) {
-        (
-            Some(network),
-            Some(is_signed),
-            Some(max_transaction_amount),
-            Some(rate_limit_window),
-            Some(max_transactions_per_window),
-            Some(confirmations_required),
-        ) if checker.faults.is_empty() => Ok(Settings {
-            network,
-            is_signed,
-            max_transaction_amount,
-            rate_limit_window,
-            max_transactions_per_window,
-            confirmations_required,
-        }),
-        _ => Err(checker.faults),
-    }
+    checker.number::<u32>("rpc_timeout_seconds", 1..=25);
+    checker.value("wallet_encryption", "true, false", |text| {
+        text.parse::<bool>().ok()
+    });
+    checker.number::<u32>("backup_interval", 0..=31_536_000);
+    checker.faults
 }
 
 fn is_host(text: &str) -> bool {
@@ -174,12 +180,19 @@ fn is_host(text: &str) -> bool {
 
 /// What an operator should know of valid settings.
 #[must_use]
-pub fn warnings(settings: &Settings) -> Vec<String> {
+pub fn warnings(settings: &Settings, others: &Variables) -> Vec<String> {
     let mut warnings = Vec::new();
     if !settings.is_signed {
         warnings.push(
             "auth_mode is off: anyone who reaches this service can spend from every wallet (regtest only)".to_owned(),
         );
+    }
+    for (name, idle) in [("wallet_encryption", "false"), ("backup_interval", "0")] {
+        if others.get(name).is_some_and(|value| value != idle) {
+            warnings.push(format!(
+                "{name} is set, but this version does not act on it"
+            ));
+        }
     }
     warnings
 }
@@ -200,14 +213,24 @@ mod tests {
             ("rpc_port", "32553".to_owned()),
             ("rpc_user", "flopcoinrpc".to_owned()),
             ("rpc_password", "s3cret-value".to_owned()),
+            ("rpc_timeout_seconds", "10".to_owned()),
+            ("wallet_encryption", "false".to_owned()),
+            ("backup_interval", "0".to_owned()),
         ])
+    }
+
+    fn faults(variables: &Variables) -> Vec<String> {
+        let mut faults = settings(variables).err().unwrap_or_default();
+        faults.extend(other_faults(variables));
+        faults
     }
 
     #[test]
     fn the_specifications_values_pass() {
-        let settings = check(&good()).unwrap();
+        let settings = settings(&good()).unwrap();
         assert_eq!(settings.max_transaction_amount.to_string(), "1000.0");
-        assert!(warnings(&settings).is_empty());
+        assert!(warnings(&settings, &good()).is_empty());
+        assert!(other_faults(&good()).is_empty());
     }
 
     #[test]
@@ -218,7 +241,7 @@ mod tests {
         variables.insert("max_transaction_amount", "1e-9".to_owned());
         variables.insert("rpc_port", "99999".to_owned());
         variables.remove("rpc_password");
-        let faults = check(&variables).unwrap_err();
+        let faults = faults(&variables);
         assert_eq!(faults.len(), 5, "{faults:?}");
         assert_eq!(
             faults[0],
@@ -235,10 +258,13 @@ mod tests {
     fn unsigned_requests_are_for_regtest_only() {
         let mut variables = good();
         variables.insert("auth_mode", "off".to_owned());
-        assert_eq!(warnings(&check(&variables).unwrap()).len(), 1);
+        assert_eq!(
+            warnings(&settings(&variables).unwrap(), &variables).len(),
+            1
+        );
         variables.insert("network", "main".to_owned());
         assert_eq!(
-            check(&variables).unwrap_err(),
+            faults(&variables),
             ["auth_mode is \"off\"; allowed only with network \"regtest\""]
         );
     }
@@ -247,7 +273,6 @@ mod tests {
     fn a_secret_is_never_told() {
         let mut variables = good();
         variables.insert("rpc_user", "a:b".to_owned());
-        let faults = check(&variables).unwrap_err().join("\n");
-        assert!(!faults.contains("s3cret-value"));
+        assert!(!faults(&variables).join("\n").contains("s3cret-value"));
     }
 }

@@ -1,7 +1,7 @@
 //! The component: variables in, `duxnet:config/settings` exported.
 
-use crate::check::{self, VARIABLES, Variables};
-use bindings::exports::duxnet::config::settings::{AuthMode, Guest, Network, Settings};
+use crate::check::{self, Variables};
+use bindings::exports::duxnet::config::settings::{AuthMode, Guest, Network, Report, Settings};
 use spin_sdk::variables;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -33,18 +33,22 @@ thread_local! {
     static CHECKED: OnceCell<Rc<Checked>> = const { OnceCell::new() };
 }
 
-async fn checked() -> Rc<Checked> {
-    if let Some(known) = CHECKED.with(|cell| cell.get().cloned()) {
-        return known;
-    }
+/// What is not set is absent: whether that is a fault, `check` says.
+async fn values(names: &[&'static str]) -> Variables {
     let mut values = Variables::new();
-    for name in VARIABLES {
-        // What is not set is a fault only if `check` says so.
+    for name in names {
         if let Ok(value) = variables::get(name).await {
             values.insert(name, value);
         }
     }
-    let checked = Rc::new(check::check(&values));
+    values
+}
+
+async fn checked() -> Rc<Checked> {
+    if let Some(known) = CHECKED.with(|cell| cell.get().cloned()) {
+        return known;
+    }
+    let checked = Rc::new(check::settings(&values(&check::SETTINGS).await));
     CHECKED.with(|cell| cell.get_or_init(|| checked).clone())
 }
 
@@ -73,11 +77,14 @@ impl Guest for Component {
         }
     }
 
-    async fn warnings() -> Vec<String> {
-        match checked().await.as_ref() {
-            Ok(settings) => check::warnings(settings),
-            Err(_) => Vec::new(),
-        }
+    async fn check() -> Report {
+        let others = values(&check::OTHERS).await;
+        let (mut faults, warnings) = match checked().await.as_ref() {
+            Ok(settings) => (Vec::new(), check::warnings(settings, &others)),
+            Err(faults) => (faults.clone(), Vec::new()),
+        };
+        faults.extend(check::other_faults(&others));
+        Report { faults, warnings }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::json::{self, Object};
 use crate::problem::{Code, Problem};
-use crate::signing::PublicKey;
+use crate::signing::{PublicKey, sha256_hex};
 use crate::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES, cursor, jcs};
 use duxnet_units::{Amount, Capability, IdempotencyKey, NodeId, Timestamp, WalletName};
 use serde_json::Value;
@@ -173,6 +173,12 @@ impl CreateWallet {
             idempotency_key: fields.idempotency_key(idempotency_header)?,
         })
     }
+
+    /// What a repeat must agree on.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256_hex(self.wallet_name.as_str().as_bytes())
+    }
 }
 
 /// `POST /wallet/{node_id}/send`.
@@ -206,6 +212,12 @@ impl Send {
             amount: amount(fields)?,
             idempotency_key: fields.idempotency_key(idempotency_header)?,
         })
+    }
+
+    /// What a repeat must agree on.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256_hex(format!("{}\n{}", self.recipient_address, self.amount.florins()).as_bytes())
     }
 }
 

@@ -152,7 +152,9 @@ pub struct Transaction {
     pub fee_florins: Florins,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_height: Option<u32>,
-    pub confirmations: u32,
+    /// Where they were just looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmations: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed_at: Option<Time>,
     /// The payment that made it, for a `send`.

@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Between HTTP and the domain, and the only library that touches the SDK.
+//!
+//! An endpoint reads: [`serve`] a [`Call`], open the [`Context`], authenticate, one call into
+//! the domain with the chain's adapters of [`chain`], and [`render`]. What a component imports
+//! follows from which of these it uses.
+
+mod auth;
+mod bindings;
+mod call;
+pub mod chain;
+mod clock;
+mod context;
+mod database;
+pub mod health;
+mod problem;
+pub mod render;
+mod serve;
+pub mod settings;
+
+pub use auth::{Authenticated, Registrant};
+pub use call::Call;
+pub use context::Context;
+pub use problem::Failure;
+pub use serve::{Answer, serve};
+pub use spin_sdk;

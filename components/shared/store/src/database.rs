@@ -71,6 +71,15 @@ impl DatabaseError {
         self.0.contains(name)
     }
 
+    /// Whether the statement was refused by a rule of the schema: the connection is as good as
+    /// before.
+    #[must_use]
+    pub fn is_constraint(&self) -> bool {
+        self.violates("constraint failed")
+            || self.violates("rate_limit_exceeded")
+            || self.violates("address_limit_reached")
+    }
+
     /// Whether another connection's lock was in the way; a repeat may pass.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -74,6 +74,10 @@ pub enum WalletError {
     /// The window is full.
     #[error("rate limit exceeded")]
     RateLimited {
+        /// How many payments the window takes.
+        payments: u32,
+        /// The window, seconds.
+        window_seconds: u32,
         /// Seconds until the oldest payment leaves the window.
         retry_after_seconds: u32,
     },

@@ -208,6 +208,8 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let free_at = quota.oldest.map_or(now, |oldest| oldest).unix_seconds() + i64::from(window);
         let wait = free_at.saturating_sub(now.unix_seconds()).max(1);
         Err(WalletError::RateLimited {
+            payments: self.policy.max_transactions_per_window,
+            window_seconds: window,
             retry_after_seconds: u32::try_from(wait).unwrap_or(window),
         })
     }

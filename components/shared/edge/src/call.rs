@@ -1,0 +1,153 @@
+//! One request, read whole and within bounds.
+
+use duxnet_api::problem::{Code, Problem};
+use duxnet_api::request::{Fields, parse_node_id};
+use duxnet_api::{MAX_BODY_BYTES, signing};
+use duxnet_units::NodeId;
+use http_body_util::BodyExt as _;
+use spin_sdk::http::{HeaderMap, Request};
+
+/// The header with the path's `:node_id`, set by Spin's router and by ours.
+const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
+/// Spin before 4 wrote the parameter's own underscore.
+const NODE_ID_PARAMETER_UNDERSCORE: &str = "spin-path-match-node_id";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// A request.
+#[derive(Debug)]
+pub struct Call {
+    /// Upper case.
+    pub method: String,
+    /// Path and query, as sent.
+    pub target: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Call {
+    /// Reads the request, its body up to [`MAX_BODY_BYTES`].
+    ///
+    /// # Errors
+    /// 405 with `allow`, 413, 415, or 400 for a body that breaks off.
+    pub(crate) async fn read(request: Request, allow: &'static str) -> Result<Self, Problem> {
+        let (head, mut body) = request.into_parts();
+        let method = head.method.as_str().to_owned();
+        if !allow.split(", ").any(|known| known == method) {
+            return Err(Problem::method_not_allowed(allow));
+        }
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::invalid_request("body breaks off"))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if bytes.len() + data.len() > MAX_BODY_BYTES {
+                return Err(Problem::new(Code::PayloadTooLarge)
+                    .detail(format!("a body has at most {MAX_BODY_BYTES} bytes")));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
+            .to_owned();
+        let call = Call {
+            method,
+            target,
+            headers: head.headers,
+            body: bytes,
+        };
+        call.check_content_type()?;
+        Ok(call)
+    }
+
+    fn check_content_type(&self) -> Result<(), Problem> {
+        let essence = self
+            .header("content-type")
+            .map(|value| value.split(';').next().unwrap_or("").trim());
+        let is_json =
+            essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+        if self.body.is_empty() || is_json {
+            Ok(())
+        } else {
+            Err(Problem::new(Code::UnsupportedMediaType)
+                .detail("Content-Type must be application/json"))
+        }
+    }
+
+    /// A header's value, if it is there and text. One that stands twice counts as the two joined,
+    /// which no signature header survives.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?;
+        match values.next() {
+            None => first.to_str().ok(),
+            Some(_) => Some(""),
+        }
+    }
+
+    /// Whether any of the signature's headers is there.
+    #[must_use]
+    pub(crate) fn has_signature_header(&self) -> bool {
+        [
+            signing::NODE_ID_HEADER,
+            signing::TIMESTAMP_HEADER,
+            signing::NONCE_HEADER,
+            signing::SIGNATURE_HEADER,
+        ]
+        .iter()
+        .any(|name| self.headers.contains_key(*name))
+    }
+
+    /// The raw body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body's members, only the allowed ones.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn fields(&self, allowed: &[&str]) -> Result<Fields, Problem> {
+        Fields::parse(&self.body, allowed)
+    }
+
+    /// The path's node id.
+    ///
+    /// # Errors
+    /// 422 for none.
+    pub fn node_id(&self) -> Result<NodeId, Problem> {
+        self.path_parameter()
+            .map_or_else(|| Err(Problem::new(Code::NotFound)), parse_node_id)
+    }
+
+    /// The path's `:node_id`, where the route has one.
+    #[must_use]
+    pub fn path_parameter(&self) -> Option<&str> {
+        self.header(NODE_ID_PARAMETER)
+            .or_else(|| self.header(NODE_ID_PARAMETER_UNDERSCORE))
+    }
+
+    /// The query without its question mark; empty for none.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// The `Idempotency-Key` header.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.header(IDEMPOTENCY_KEY)
+    }
+
+    pub(crate) fn wants_problem_json(headers: &HeaderMap) -> bool {
+        headers.get_all("accept").iter().any(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.contains("application/problem+json"))
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! `GET /wallet/health`: what the service stands on, looked at now.
+
+use crate::database::SpinDatabase;
+use crate::{Answer, chain, settings};
+use duxnet_api::response::{Check, Checks, Health};
+use duxnet_store::{Store, StoreError};
+use futures::future::{Either, select};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+/// How long one check may take: a health answer that comes late is none.
+const CHECK_DEADLINE: Duration = Duration::from_secs(3);
+
+type Found = Result<Option<u32>, &'static str>;
+
+async fn check(work: impl Future<Output = Found>) -> Check {
+    let start = Instant::now();
+    let found = match select(pin!(work), pin!(spin_sdk::time::sleep(CHECK_DEADLINE))).await {
+        Either::Left((found, _)) => found,
+        Either::Right(((), _)) => Err("no answer within 3 s"),
+    };
+    let latency_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match found {
+        Ok(height) => Check {
+            status: "ok",
+            latency_ms,
+            detail: None,
+            height,
+        },
+        Err(detail) => Check {
+            status: "failed",
+            latency_ms,
+            detail: Some(detail),
+            height: None,
+        },
+    }
+}
+
+async fn config() -> Found {
+    settings::load().await.map(|_| None).map_err(|faults| {
+        for fault in faults {
+            eprintln!("setting at fault: {fault}");
+        }
+        "settings are at fault, see the log"
+    })
+}
+
+async fn database() -> Found {
+    let result = async { Store::new(SpinDatabase::open().await?).ping().await }.await;
+    result.map(|()| None).map_err(|error| {
+        eprintln!("database check: {error}");
+        match error {
+            StoreError::SchemaTooNew { .. } => {
+                "the schema belongs to a newer version of the service"
+            }
+            StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::Replayed => {
+                "not usable, see the log"
+            }
+        }
+    })
+}
+
+async fn chain_node() -> Found {
+    let (network, height) = chain::tip().await.map_err(|error| {
+        eprintln!("chain check: {error}");
+        "not usable, see the log"
+    })?;
+    match settings::load().await {
+        Ok(settings) if settings.policy.network != network => {
+            Err("the chain node is on another network")
+        }
+        _ => Ok(Some(height)),
+    }
+}
+
+/// Looks at everything; 503 when anything fails.
+pub async fn report() -> Answer {
+    let (config, database, chain) =
+        futures::future::join3(check(config()), check(database()), check(chain_node())).await;
+    let all_ok = [&config, &database, &chain]
+        .iter()
+        .all(|check| check.status == "ok");
+    let health = Health {
+        status: if all_ok { "ok" } else { "degraded" },
+        service: "wallet",
+        version: env!("CARGO_PKG_VERSION"),
+        checks: Checks {
+            config,
+            database,
+            chain,
+        },
+    };
+    Answer::status(if all_ok { 200 } else { 503 }, &health)
+}

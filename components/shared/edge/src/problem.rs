@@ -1,0 +1,131 @@
+//! From domain errors to problems, once, at the end; the cause goes to the log.
+
+use duxnet_api::problem::{Code, Problem};
+use duxnet_store::StoreError;
+use duxnet_wallet::WalletError;
+use duxnet_wallet::chain::ChainError;
+
+/// Seconds after which a client may try again what only needs a moment.
+const SHORTLY_SECONDS: u32 = 1;
+/// Seconds after which a client may try again what needs an operator or a restart.
+const LATER_SECONDS: u32 = 10;
+/// How Core refuses a payment whose unconfirmed ancestors are too many (FACTS 0.1).
+const LONG_CHAIN: &str = "too-long-mempool-chain";
+
+/// Why a request is not answered with success.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Found at the edge.
+    Problem(Problem),
+    /// Found by the domain.
+    Wallet(WalletError),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Failure::Problem(problem)
+    }
+}
+
+impl From<WalletError> for Failure {
+    fn from(error: WalletError) -> Self {
+        Failure::Wallet(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Wallet(error.into())
+    }
+}
+
+impl Failure {
+    pub(crate) fn into_problem(self) -> Problem {
+        match self {
+            Failure::Problem(problem) => problem,
+            Failure::Wallet(error) => {
+                let problem = problem_of(&error);
+                if problem.code.status() >= 500 {
+                    eprintln!("{}: {error}", problem.code.name());
+                }
+                problem
+            }
+        }
+    }
+}
+
+fn problem_of(error: &WalletError) -> Problem {
+    match error {
+        WalletError::Store(error) => store_problem(error),
+        WalletError::Chain(error) => chain_problem(error),
+        WalletError::WrongNetwork { .. } => {
+            Problem::new(Code::ChainBadResponse).detail("the chain node is on another network; nothing was paid")
+        }
+        WalletError::SigningUnavailable { .. } => Problem::new(Code::SigningUnavailable)
+            .detail("the chain node's wallet is locked or its passphrase is not the configured one; nothing was paid")
+            .retry_after(LATER_SECONDS),
+        WalletError::NodeNotFound(node) => Problem::node_not_found(node),
+        WalletError::NodeExists(node) => Problem::new(Code::NodeExists).detail(format!(
+            "node {node} is registered with another key; to change it, send the old key's rotation_signature"
+        )),
+        WalletError::WalletNotFound(node) => Problem::wallet_not_found(node),
+        WalletError::WalletExists(node) => Problem::wallet_exists(node),
+        WalletError::WalletInactive => Problem::new(Code::Forbidden).detail("the wallet is not active"),
+        WalletError::AddressLimit => Problem::invalid_value(error.to_string()),
+        WalletError::InvalidRecipient(_) => Problem::new(Code::InvalidAddress).detail(error.to_string()),
+        WalletError::AmountAboveLimit(limit) => Problem::amount_above_limit(*limit),
+        WalletError::AmountBelowDust(limit) => {
+            Problem::new(Code::InvalidAmount).detail(format!("amount: the least that can be paid is {limit} FLOP"))
+        }
+        WalletError::InsufficientBalance { .. } => Problem::new(Code::InsufficientBalance).detail(error.to_string()),
+        WalletError::TooManyCoins => Problem::invalid_value(format!("amount: {error}; send less at once")),
+        WalletError::CoinsBusy => Problem::new(Code::CoinsBusy)
+            .detail("the wallet's coins are in payments under way; nothing was paid")
+            .retry_after(SHORTLY_SECONDS),
+        WalletError::RateLimited { payments, window_seconds, retry_after_seconds } => {
+            Problem::rate_limit(*payments, *window_seconds, *retry_after_seconds)
+        }
+        WalletError::KeyReused => Problem::new(Code::IdempotencyKeyReused)
+            .detail("the idempotency key was used for a request with other content"),
+        WalletError::InProgress => Problem::new(Code::InProgress)
+            .detail("the first request with this idempotency key has not ended")
+            .retry_after(SHORTLY_SECONDS),
+    }
+}
+
+fn store_problem(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Replayed => {
+            Problem::authentication("the signature was used before; sign each request anew")
+        }
+        StoreError::Database(_) => {
+            Problem::new(Code::DatabaseUnavailable).retry_after(SHORTLY_SECONDS)
+        }
+        StoreError::SchemaTooNew { .. } => Problem::new(Code::DatabaseUnavailable)
+            .detail("the database belongs to a newer version of the service")
+            .retry_after(LATER_SECONDS),
+        StoreError::Corrupt { .. } => Problem::new(Code::Internal),
+    }
+}
+
+fn chain_problem(error: &ChainError) -> Problem {
+    match error {
+        ChainError::Rejected { message, .. } if message.contains(LONG_CHAIN) => {
+            Problem::new(Code::CoinsBusy)
+                .detail("too many payments in a row wait for a block; nothing was paid")
+                .retry_after(LATER_SECONDS)
+        }
+        ChainError::Rejected { .. } => {
+            Problem::new(Code::ChainRejected).detail("the chain node refused; nothing was paid")
+        }
+        ChainError::Unreachable(_) => Problem::new(Code::ChainUnreachable)
+            .detail("the chain node cannot be reached; nothing was paid")
+            .retry_after(LATER_SECONDS),
+        ChainError::OutcomeUnknown(_) => Problem::new(Code::ChainTimeout)
+            .detail("the chain node did not answer; nothing was paid")
+            .retry_after(LATER_SECONDS),
+        ChainError::BadResponse(_) => Problem::new(Code::ChainBadResponse)
+            .detail("the chain node's answer is not usable; nothing was paid")
+            .retry_after(LATER_SECONDS),
+    }
+}

@@ -1,0 +1,192 @@
+//! Domain results into bodies of the contract.
+
+use crate::Answer;
+use duxnet_api::cursor;
+use duxnet_api::response::{
+    AddressMade, Balance, Directory, Flop, Florins, History, Holdings, Node, OneNode, Registered,
+    Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
+};
+use duxnet_store::{PaymentState, StoredTransaction};
+use duxnet_units::{Amount, NodeId};
+use duxnet_wallet::history::HistoryPage;
+use duxnet_wallet::{balance, create, new_address, register, send};
+use std::collections::HashMap;
+
+fn wallet_body(wallet: &duxnet_store::Wallet, balance: Amount) -> Wallet {
+    Wallet {
+        id: wallet.id,
+        node_id: wallet.node_id.to_string(),
+        wallet_name: wallet.wallet_name.clone(),
+        address: wallet.address.clone(),
+        wallet_type: WALLET_TYPE,
+        balance: Flop(balance),
+        is_active: wallet.is_active,
+        created_at: Time(wallet.created_at),
+        updated_at: wallet.updated_at.map(Time),
+        balance_florins: Florins(balance),
+    }
+}
+
+/// `POST /wallet/create`. A wallet that has just been made holds nothing.
+#[must_use]
+pub fn created(created: &create::Created) -> Answer {
+    Answer::ok(&WalletCreated {
+        success: true,
+        message: format!("Wallet {} created successfully", created.wallet.wallet_name),
+        wallet: wallet_body(&created.wallet, Amount::ZERO),
+    })
+    .replayed(created.replayed)
+}
+
+/// `GET /wallet/{node_id}`.
+#[must_use]
+pub fn wallet(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> Answer {
+    Answer::ok(&wallet_body(wallet, holdings.available))
+}
+
+/// `GET /wallet/{node_id}/balance`.
+#[must_use]
+pub fn balance(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> Answer {
+    let holdings = Holdings {
+        available: holdings.available,
+        confirmed: holdings.confirmed,
+        pending: holdings.pending,
+        reserved: holdings.reserved,
+    };
+    Answer::ok(&Balance::new(
+        wallet.node_id.to_string(),
+        wallet.wallet_name.clone(),
+        wallet.address.clone(),
+        holdings,
+    ))
+}
+
+fn transaction(stored: &StoredTransaction, confirmations: Option<u32>) -> Transaction {
+    Transaction {
+        id: stored.id,
+        wallet_id: stored.wallet_id,
+        txid: stored.txid.clone(),
+        recipient_address: stored.recipient_address.clone(),
+        amount: Flop(stored.amount),
+        transaction_type: stored.transaction_type.clone(),
+        status: stored.status.clone(),
+        created_at: Time(stored.created_at),
+        amount_florins: Florins(stored.amount),
+        fee: Flop(stored.fee),
+        fee_florins: Florins(stored.fee),
+        block_height: stored.block_height,
+        confirmations,
+        confirmed_at: stored.confirmed_at.map(Time),
+        payment_id: stored.payment_id.clone(),
+    }
+}
+
+/// `POST /wallet/{node_id}/send`: 202 while the chain node's answer is outstanding.
+#[must_use]
+pub fn sent(sent: &send::Sent) -> Answer {
+    let outstanding = sent.state == PaymentState::Signed;
+    let stored = &sent.transaction;
+    let body = Sent {
+        success: true,
+        message: outstanding.then_some(
+            "The payment is made and its outcome not yet known; repeat the request with the same idempotency key",
+        ),
+        txid: stored.txid.clone(),
+        amount: Flop(stored.amount),
+        recipient: stored.recipient_address.clone(),
+        transaction: transaction(stored, None),
+        amount_florins: Florins(stored.amount),
+        fee: Flop(stored.fee),
+        fee_florins: Florins(stored.fee),
+        payment_id: sent.payment_id.clone(),
+        state: sent.state.name().to_owned(),
+    };
+    Answer::status(if outstanding { 202 } else { 200 }, &body).replayed(sent.replayed)
+}
+
+/// `GET /wallet/{node_id}/transactions`.
+#[must_use]
+pub fn history(wallet: &duxnet_store::Wallet, page: &HistoryPage) -> Answer {
+    let known: &HashMap<String, u32> = &page.confirmations;
+    Answer::ok(&History {
+        success: true,
+        node_id: wallet.node_id.to_string(),
+        wallet_name: wallet.wallet_name.clone(),
+        transactions: page
+            .transactions
+            .iter()
+            .map(|row| transaction(row, known.get(&row.txid).copied()))
+            .collect(),
+        next_cursor: page
+            .transactions
+            .last()
+            .filter(|_| page.has_more)
+            .map(|row| cursor::encode(row.id)),
+    })
+}
+
+/// `POST /wallet/{node_id}/new-address`.
+#[must_use]
+pub fn address_made(node_id: &NodeId, made: &new_address::AddressMade) -> Answer {
+    Answer::ok(&AddressMade {
+        success: true,
+        node_id: node_id.to_string(),
+        new_address: made.address.clone(),
+        wallet_name: made.wallet_name.clone(),
+    })
+    .replayed(made.replayed)
+}
+
+fn node_body(node: &duxnet_store::Node) -> Node {
+    Node {
+        node_id: node.node_id.to_string(),
+        public_key: node.public_key.clone(),
+        address: node.address.clone(),
+        capabilities: node.capabilities.clone(),
+        status: node.status.clone(),
+        created_at: Time(node.created_at),
+        updated_at: Time(node.updated_at),
+    }
+}
+
+/// `POST /nodes/register`: 201 for a new node.
+#[must_use]
+pub fn registered(registered: &register::Registered) -> Answer {
+    let (status, what, node) = match registered {
+        register::Registered::New(node) => (201, "registered", node),
+        register::Registered::Again(node) => (200, "updated", node),
+        register::Registered::Rotated(node) => (200, "has a new key", node),
+    };
+    let message = format!("Node {} {what}", node.node_id);
+    Answer::status(
+        status,
+        &Registered {
+            success: true,
+            message,
+            node: node_body(node),
+        },
+    )
+}
+
+/// `GET /nodes/{node_id}`.
+#[must_use]
+pub fn node(node: &duxnet_store::Node) -> Answer {
+    Answer::ok(&OneNode {
+        success: true,
+        node: node_body(node),
+    })
+}
+
+/// `GET /nodes`: `nodes` may hold one more than `limit`.
+#[must_use]
+pub fn directory(nodes: &[duxnet_store::Node], limit: u32) -> Answer {
+    let shown = &nodes[..nodes.len().min(limit as usize)];
+    Answer::ok(&Directory {
+        success: true,
+        nodes: shown.iter().map(node_body).collect(),
+        next_cursor: shown
+            .last()
+            .filter(|_| nodes.len() > shown.len())
+            .map(|node| cursor::encode(node.id)),
+    })
+}

@@ -1,0 +1,30 @@
+//! `POST /wallet/{node_id}/send`: pays someone.
+
+use duxnet_api::request::Send;
+use duxnet_edge::{Context, chain::ChainSpender, render, serve};
+use duxnet_wallet::send::Order;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    serve(request, "POST", async |call| {
+        let node = call.node_id()?;
+        let fields = call.fields(&Send::FIELDS)?;
+        let context = Context::open().await?;
+        let authenticated = context.authenticate(&call, &node, Some(&fields)).await?;
+        let wanted = Send::parse(&fields, &node, call.idempotency_key())?;
+        let order = Order {
+            request_hash: wanted.hash(),
+            idempotency_key: authenticated.idempotency_key(wanted.idempotency_key),
+            recipient_address: wanted.recipient_address,
+            amount: wanted.amount,
+        };
+        let sent = context
+            .service()
+            .send(&ChainSpender, &authenticated.caller, &order)
+            .await?;
+        Ok(render::sent(&sent))
+    })
+    .await
+}
