@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! See `runtime-host --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime_host::cli::main()
+}

@@ -1,0 +1,230 @@
+//! Compiled components, kept between runs.
+//!
+//! A file is named by a hash of the wasmtime build and its settings together
+//! with the component's bytes, so that nothing else than the same code for the
+//! same engine is ever found. Native code is run without being checked again;
+//! that is why the directory must be the user's own, closed to others, and why
+//! each file carries a digest of its content.
+
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of the digest at the beginning of each file.
+const DIGEST_BYTES: usize = 32;
+
+/// Where compiled components are kept.
+#[derive(Debug)]
+pub struct Cache {
+    directory: PathBuf,
+}
+
+impl Cache {
+    /// Uses `directory`, which is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made, or others than the user could write to it.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory)?;
+        check_private(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// The default place: the user's cache directory, if there is one.
+    pub fn default_directory() -> Option<PathBuf> {
+        let set = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        set("XDG_CACHE_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".cache")))
+            .map(|base| base.join("runtime-host"))
+    }
+
+    /// The compiled form of `wasm`, and whether it was found in the cache.
+    ///
+    /// A file that is missing, damaged or of another engine is replaced; a
+    /// cache that cannot be written is only logged.
+    ///
+    /// # Errors
+    ///
+    /// `wasm` does not compile.
+    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> anyhow::Result<(Component, bool)> {
+        let path = self.directory.join(format!("{}.cwasm", key(engine, wasm)));
+        match self.read(engine, &path) {
+            Ok(Some(component)) => return Ok((component, true)),
+            Ok(None) => {}
+            Err(e) => tracing::warn!(
+                "compiling anew, since {} is unusable: {e:#}",
+                path.display()
+            ),
+        }
+        let compiled = engine.precompile_component(wasm)?;
+        if let Err(e) = self.write(&path, &compiled) {
+            tracing::warn!("cannot keep {}: {e}", path.display());
+        }
+        Ok((deserialize(engine, &compiled)?, false))
+    }
+
+    fn read(&self, engine: &Engine, path: &Path) -> anyhow::Result<Option<Component>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        check_private(path)?;
+        let (digest, compiled) = bytes
+            .split_at_checked(DIGEST_BYTES)
+            .context("it is too short")?;
+        anyhow::ensure!(
+            digest == Sha256::digest(compiled).as_slice(),
+            "it is damaged"
+        );
+        deserialize(engine, compiled).map(Some)
+    }
+
+    /// Writes under another name first, so that a reader sees all or nothing.
+    fn write(&self, path: &Path, compiled: &[u8]) -> io::Result<()> {
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&temporary).and_then(|mut file| {
+            file.write_all(&Sha256::digest(compiled))?;
+            file.write_all(compiled)?;
+            file.sync_data()?;
+            std::fs::rename(&temporary, path)
+        });
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written
+    }
+}
+
+/// The name of the file for `wasm` compiled by `engine`.
+fn key(engine: &Engine, wasm: &[u8]) -> String {
+    struct Sink(Sha256);
+    impl Hasher for Sink {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+    let mut sink = Sink(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sink);
+    sink.0.update(Sha256::digest(wasm));
+    hex::encode(sink.0.finalize())
+}
+
+/// Refuses what others than the user could have written.
+#[cfg(unix)]
+fn check_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let metadata = std::fs::symlink_metadata(path)?;
+    // A file made just now by this process tells whose it is.
+    let own = std::fs::metadata("/proc/self").map_or(metadata.uid(), |own| own.uid());
+    if metadata.file_type().is_symlink()
+        || metadata.mode() & WRITABLE_BY_OTHERS != 0
+        || metadata.uid() != own
+    {
+        return Err(io::Error::other(format!(
+            "{} must belong to the user and be writable by nobody else",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[allow(
+    unsafe_code,
+    reason = "wasmtime offers native code from bytes only as unsafe"
+)]
+fn deserialize(engine: &Engine, compiled: &[u8]) -> anyhow::Result<Component> {
+    // SAFETY: `compiled` was made by `precompile_component`, either just now or
+    // by an earlier run: it then comes from a file that only this user could
+    // write, in a directory that only this user could write to, and its digest
+    // was right. wasmtime itself checks that version and settings agree.
+    Ok(unsafe { Component::deserialize(engine, compiled) }?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WASM: &[u8] = b"(component)";
+
+    fn component() -> Vec<u8> {
+        wat::parse_bytes(WASM).unwrap().into_owned()
+    }
+
+    fn only_file(directory: &Path) -> PathBuf {
+        let mut files = std::fs::read_dir(directory).unwrap();
+        let file = files.next().unwrap().unwrap().path();
+        assert!(files.next().is_none(), "no temporary file stays");
+        file
+    }
+
+    #[test]
+    fn a_component_is_compiled_once_and_damage_is_noticed() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("a/b");
+        let engine = Engine::default();
+        let cache = Cache::open(&directory).unwrap();
+        assert!(!cache.component(&engine, &component()).unwrap().1);
+        assert!(cache.component(&engine, &component()).unwrap().1);
+
+        let file = only_file(&directory);
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        assert!(!cache.component(&engine, &component()).unwrap().1);
+        assert!(cache.component(&engine, &component()).unwrap().1);
+
+        std::fs::write(&file, b"x").unwrap();
+        assert!(!cache.component(&engine, &component()).unwrap().1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_others_can_write_is_not_run() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let engine = Engine::default();
+        let directory = home.path().join("cache");
+        let cache = Cache::open(&directory).unwrap();
+        let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+
+        cache.component(&engine, &component()).unwrap();
+        let open = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(only_file(&directory), open).unwrap();
+        assert!(!cache.component(&engine, &component()).unwrap().1);
+
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(&directory, open).unwrap();
+        assert!(Cache::open(&directory).is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
+use crate::variables::Argument;
+use crate::{build, devnet, manifest, up};
+
+/// Runs Spin applications of HTTP components on wasmtime.
+#[derive(Debug, Parser)]
+#[command(name = "runtime-host", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve an application.
+    Up(Box<Up>),
+    /// Run the build commands of an application's components.
+    Build(From),
+    /// Run the development chain alone.
+    Devnet(::devnet::Options),
+}
+
+/// Which application.
+#[derive(Debug, Args)]
+pub(crate) struct From {
+    /// The manifest, or the directory that holds a spin.toml.
+    #[arg(
+        short = 'f',
+        long = "from",
+        visible_alias = "file",
+        value_name = "MANIFEST",
+        default_value = "."
+    )]
+    pub(crate) path: PathBuf,
+}
+
+/// `up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// The address to listen on; port 0 takes a free one, which is printed.
+    #[arg(
+        long = "listen",
+        env = "SPIN_HTTP_LISTEN_ADDR",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
+    pub(crate) http_listen: SocketAddr,
+
+    /// Set a variable: name=value, name=@file, or @file.toml or @file.json for
+    /// several. Comes before SPIN_VARIABLE_<NAME>, and that before --config.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    pub(crate) variables: Vec<Argument>,
+
+    /// A YAML file of sections; the manifest says which key sets which variable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Run the build commands first.
+    #[arg(long)]
+    pub(crate) build: bool,
+
+    /// Print only the address, neither routes nor what components print.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// The directory for databases [default: .spin beside the manifest].
+    #[arg(long = "state-dir", value_name = "DIRECTORY")]
+    pub(crate) state_directory: Option<PathBuf>,
+
+    /// The directory for compiled components [default: runtime-host in the
+    /// user's cache directory].
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "no_cache")]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Compile components at each start.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: Limits,
+
+    /// Run a development chain in this process and set the variables that the
+    /// manifest names for it.
+    #[arg(long, help_heading = "Development chain")]
+    pub(crate) devnet: bool,
+
+    #[command(flatten, next_help_heading = "Development chain (with --devnet)")]
+    pub(crate) devnet_options: ::devnet::Options,
+}
+
+/// What bounds clients and components.
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// How long a component may take to answer; then the answer is 504 and the
+    /// instance is stopped. Seconds, or with a unit: 500ms, 30s, 2m.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) request_timeout: Duration,
+
+    /// How long requests that have begun may still take after a signal to stop.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) shutdown_timeout: Duration,
+
+    /// How many requests an instance answers before it is replaced.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
+    pub(crate) max_instance_reuse_count: usize,
+
+    /// How long an instance without work is kept.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) idle_instance_timeout: Duration,
+
+    /// Instances of one component at once; further requests wait.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub(crate) max_instances: usize,
+
+    /// How long a request waits for an instance; then the answer is 503.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) queue_timeout: Duration,
+
+    /// Memory of an instance, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = at_least_one)]
+    pub(crate) max_instance_memory: usize,
+
+    /// The largest body of a request, in bytes; a larger one is answered with
+    /// 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    pub(crate) max_request_body: usize,
+
+    /// How long the head of a request may take, counted from the answer before
+    /// it: so also how long an idle connection is kept.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(crate) head_timeout: Duration,
+
+    /// How long the body of a request may take; then the answer is 408.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) body_timeout: Duration,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(e) => Err(format!("{e}")),
+    }
+}
+
+/// A time span: a whole number of seconds, or of the unit that follows it.
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| allowed_times())?;
+    let time = match text.get(digits.len()..) {
+        Some("" | "s") => Duration::from_secs(number),
+        Some("ms") => Duration::from_millis(number),
+        Some("m") => Duration::from_secs(number.saturating_mul(60)),
+        Some("h") => Duration::from_secs(number.saturating_mul(3600)),
+        _ => return Err(allowed_times()),
+    };
+    // Longer ones make deadlines that no clock reaches.
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    if time.is_zero() || time > LONGEST {
+        return Err("it must be more than nothing and at most a year".to_owned());
+    }
+    Ok(time)
+}
+
+fn allowed_times() -> String {
+    "a whole number is needed, of seconds or followed by ms, s, m or h".to_owned()
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(e) => e.exit(),
+    };
+    if let Some(option) = stray_devnet_option(&matches) {
+        Cli::command()
+            .error(
+                clap::error::ErrorKind::MissingRequiredArgument,
+                format!("--{option} is of no effect without --devnet"),
+            )
+            .exit();
+    }
+    let result = match cli.command {
+        Command::Up(args) => run(up::up(*args)),
+        Command::Devnet(options) => run(devnet::run(options)),
+        Command::Build(from) => manifest::load(&from.path).and_then(|m| build::build(&m)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(faults) => {
+            for line in faults.lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::from(EXIT_MISCONFIGURED)
+        }
+    }
+}
+
+/// An option of the chain that is given although no chain is wanted.
+fn stray_devnet_option(matches: &ArgMatches) -> Option<String> {
+    let (name, matches) = matches.subcommand()?;
+    if name != "up" || matches.get_flag("devnet") {
+        return None;
+    }
+    let options = ::devnet::Options::augment_args(clap::Command::new("devnet"));
+    options
+        .get_arguments()
+        .find(|option| {
+            let id = option.get_id().as_str();
+            matches.value_source(id) == Some(ValueSource::CommandLine)
+        })
+        .and_then(|option| option.get_long())
+        .map(str::to_owned)
+}
+
+fn run(future: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Faults::one(format!("cannot start: {e}")))?;
+    let result = runtime.block_on(future);
+    // What still runs is past its time.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
+        for bad in [
+            "",
+            "s",
+            "-1s",
+            "1.5s",
+            "5x",
+            "0s",
+            "99999999999999999999h",
+            "1ä",
+        ] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Hands requests to instances of a component.
+//!
+//! An instance answers one request at a time and is used again for the next. A
+//! request has a deadline, which also holds for a guest that computes without
+//! ever giving way; an instance that traps or overruns is thrown away, and the
+//! next request gets another.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use wasmtime::component::{Component, GuestTaskId, Linker};
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
+    WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::instance::{Grants, StoreData};
+use crate::sqlite::Sessions;
+
+/// How much later than a request's deadline it is answered at the latest, if
+/// its instance does not tell of the deadline itself.
+const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+
+/// What bounds the instances of one component.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// From accepting a request to the head of its answer; from there to the
+    /// end of its body; and for what the guest does after that.
+    pub request_timeout: Duration,
+    /// How long a request waits for an instance.
+    pub queue_timeout: Duration,
+    /// How long an instance without work is kept.
+    pub idle_timeout: Duration,
+    /// Requests which one instance answers.
+    pub requests_per_instance: usize,
+    /// Instances at once.
+    pub instances: usize,
+}
+
+/// Why a component gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// All instances are busy.
+    Busy,
+    /// The deadline passed.
+    Timeout,
+    /// It trapped, or answered with an error instead of a response.
+    Failed,
+}
+
+/// Names a request in the log and in the answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// An id that no other request has, of this process or, most likely, of an
+    /// earlier one.
+    pub fn next() -> Self {
+        static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(START.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A component ready to answer requests.
+pub struct Runner {
+    handler: ProxyHandler<Factory>,
+    permits: Arc<Semaphore>,
+    bounds: Bounds,
+}
+
+impl Runner {
+    /// Links `component` with what the host offers.
+    ///
+    /// # Errors
+    ///
+    /// It imports what this host does not have, or does not export
+    /// `wasi:http/handler`.
+    pub fn new(
+        linker: &Linker<StoreData>,
+        component: &Component,
+        grants: Arc<Grants>,
+        bounds: Bounds,
+    ) -> anyhow::Result<Self> {
+        let instance = linker.instantiate_pre(component)?;
+        let pre = ServicePre::new(instance)
+            .map_err(anyhow::Error::from)
+            .context("it is not a service for WASI 0.3 HTTP (wasi:http/handler@0.3.0)")?;
+        Ok(Self {
+            handler: ProxyHandler::new(Factory {
+                pre,
+                grants,
+                bounds,
+            }),
+            permits: Arc::new(Semaphore::new(bounds.instances)),
+            bounds,
+        })
+    }
+
+    /// The component's answer to `request`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`]; the cause is logged under `id`.
+    pub async fn run(
+        &self,
+        id: RequestId,
+        request: Request<WasiBody>,
+    ) -> Result<Response<WasiBody>, Failure> {
+        let started = Instant::now();
+        let timeout = self.bounds.request_timeout;
+        let component = &*self.handler.state().grants.component;
+        let permit = self.permit(timeout).await.ok_or_else(|| {
+            tracing::warn!(component, %id, "no instance became free; see --max-instances");
+            Failure::Busy
+        })?;
+        let data = RequestNote {
+            id,
+            deadline: started + timeout,
+        };
+        let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
+        let error = match tokio::time::timeout(left, self.handler.handle(data, request)).await {
+            Ok(Ok(response)) => return Ok(response.map(|body| held(body, permit))),
+            Ok(Err(error)) => error,
+            Err(_) => ExpirationError.into(),
+        };
+        if error.downcast_ref::<ExpirationError>().is_some() || started.elapsed() >= timeout {
+            tracing::warn!(component, %id, "no answer within {timeout:?}; see --request-timeout");
+            return Err(Failure::Timeout);
+        }
+        if let Some(error) = error.downcast_ref::<InstantiationError<RequestNote>>() {
+            tracing::error!(component, %id, "cannot start an instance: {:#}", error.error);
+            if error
+                .error
+                .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
+                .is_some()
+            {
+                return Err(Failure::Busy);
+            }
+        } else if let Some(code) = error.downcast_ref::<ErrorCode>() {
+            tracing::error!(component, %id, "the component answered with an error: {code:?}");
+        } else {
+            tracing::error!(component, %id, "the component gave no answer: {error:#}");
+        }
+        Err(Failure::Failed)
+    }
+
+    async fn permit(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        tokio::time::timeout(timeout.min(self.bounds.queue_timeout), permit)
+            .await
+            .ok()?
+            .ok()
+    }
+}
+
+/// A body that holds its instance's permit to its end.
+fn held(body: WasiBody, permit: OwnedSemaphorePermit) -> WasiBody {
+    struct Held {
+        body: WasiBody,
+        _permit: OwnedSemaphorePermit,
+    }
+    impl Body for Held {
+        type Data = Bytes;
+        type Error = Error;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            Pin::new(&mut self.body).poll_frame(cx)
+        }
+        fn is_end_stream(&self) -> bool {
+            self.body.is_end_stream()
+        }
+        fn size_hint(&self) -> SizeHint {
+            self.body.size_hint()
+        }
+    }
+    Held {
+        body,
+        _permit: permit,
+    }
+    .boxed_unsync()
+}
+
+/// Travels with a request to its instance.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestNote {
+    id: RequestId,
+    deadline: Instant,
+}
+
+/// Makes instances of one component.
+struct Factory {
+    pre: ServicePre<StoreData>,
+    grants: Arc<Grants>,
+    bounds: Bounds,
+}
+
+impl HandlerState for Factory {
+    type StoreData = StoreData;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
+        let data = StoreData::new(Arc::clone(&self.grants));
+        let sessions = Arc::clone(&data.sessions);
+        let mut store = Store::new(self.pre.engine(), data);
+        StoreData::bound(&mut store);
+        let service = self.pre.instantiate_async(&mut store).await?;
+        let note = Arc::new(WorkerNote::default());
+        Ok(Instance {
+            store,
+            proxy: Proxy::P3(service),
+            view: StoreData::http,
+            expiration: Expiration {
+                bounds: self.bounds,
+                sleep: Box::pin(tokio::time::sleep(self.bounds.idle_timeout)),
+                note: Arc::clone(&note),
+                sessions,
+                idle_since: None,
+            },
+            state: Worker {
+                component: Arc::clone(&self.grants.component),
+                requests: self.bounds.requests_per_instance,
+                note,
+            },
+        })
+    }
+}
+
+/// What is known of an instance at work.
+#[derive(Debug, Default)]
+struct WorkerNote {
+    request: Mutex<Option<RequestNote>>,
+    overrun: AtomicBool,
+}
+
+impl WorkerNote {
+    fn request(&self) -> Option<RequestNote> {
+        *self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides which requests an instance takes.
+struct Worker {
+    component: Arc<str>,
+    requests: usize,
+    note: Arc<WorkerNote>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = StoreData;
+    type RequestData = RequestNote;
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.requests {
+            ShouldAccept::Never
+        } else if concurrent > 0 {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        store: StoreContextMut<'_, StoreData>,
+        request: RequestNote,
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        // Whatever an earlier request has left open.
+        store.data().sessions.roll_back();
+        *self
+            .note
+            .request
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(request);
+        let note = Arc::clone(&self.note);
+        Box::pin(async move {
+            tokio::time::sleep_until(request.deadline.into()).await;
+            note.overrun.store(true, Ordering::Relaxed);
+        })
+    }
+
+    fn drop(&self, store: Store<StoreData>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            let component = &*self.component;
+            match self.note.request() {
+                Some(RequestNote { id, .. }) => {
+                    tracing::error!(component, %id, "the instance was stopped: {error:?}");
+                }
+                None => tracing::error!(component, "the instance was stopped: {error:?}"),
+            }
+        }
+        drop(store);
+    }
+}
+
+/// Decides when an instance is stopped, whatever it is doing.
+struct Expiration {
+    bounds: Bounds,
+    sleep: Pin<Box<Sleep>>,
+    note: Arc<WorkerNote>,
+    sessions: Arc<Sessions>,
+    idle_since: Option<Instant>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        let this = self.get_mut();
+        let deadline = match status {
+            WorkerStatus::Idle => {
+                if this.idle_since.replace(start) != Some(start) {
+                    this.sessions.roll_back();
+                }
+                start + this.bounds.idle_timeout
+            }
+            WorkerStatus::Requests => match this.note.request() {
+                Some(request) => request.deadline,
+                None => start + this.bounds.request_timeout,
+            },
+            WorkerStatus::PostReturn => {
+                if this.note.overrun.load(Ordering::Relaxed) {
+                    return Poll::Ready(());
+                }
+                start + this.bounds.request_timeout
+            }
+        };
+        let deadline = deadline.into();
+        if this.sleep.deadline() != deadline {
+            this.sleep.as_mut().reset(deadline);
+        }
+        this.sleep.as_mut().poll(cx)
+    }
+}

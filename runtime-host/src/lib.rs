@@ -1,0 +1,36 @@
+//! A host for Spin applications of HTTP components, on wasmtime.
+//!
+//! It reads a `spin.toml`, composes each component with its dependencies and
+//! serves it, granting each component what the manifest grants and nothing
+//! else. What an operator adds (limits, a configuration file, a development
+//! chain) is in [`cli`].
+
+pub mod allowed_hosts;
+mod answers;
+mod app;
+mod bindings;
+mod build;
+mod cache;
+mod capabilities;
+pub mod cli;
+mod compose;
+mod config_yaml;
+mod deny;
+mod devnet;
+mod dispatch;
+mod engine;
+pub mod fault;
+mod headers;
+mod instance;
+mod logging;
+pub mod manifest;
+mod outbound;
+pub mod routes;
+mod server;
+mod shutdown;
+mod sqlite;
+mod startup;
+mod stdio;
+pub mod template;
+mod up;
+pub mod variables;

@@ -1,0 +1,151 @@
+//! Runs one statement.
+
+use rusqlite::ErrorCode;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+
+use super::session::{Link, Place};
+use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
+
+/// The rows of one answer.
+const MAX_ROWS: usize = 100_000;
+/// The memory of one answer.
+const MAX_RESULT_BYTES: usize = 32 << 20;
+
+/// What a statement gave: rows up to an error, if there was one.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<RowResult>,
+    /// Whether all went well. SQLite's messages are handed on unchanged, since
+    /// guests recognise constraints by them.
+    pub result: Result<(), Error>,
+}
+
+impl Outcome {
+    pub(super) fn failed(error: Error) -> Self {
+        Self {
+            columns: Vec::new(),
+            rows: Vec::new(),
+            result: Err(error),
+        }
+    }
+}
+
+/// Runs `sql`, or gives nothing if that cannot be done in this `place`.
+pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
+    let mut statement = match link.connection.prepare_cached(sql) {
+        Ok(statement) => statement,
+        Err(e) if place == Place::Inline && may_succeed_later(&e) => return None,
+        Err(e) => return Some(Outcome::failed(io(&e))),
+    };
+    let reads = statement.readonly();
+    // COMMIT reads, by SQLite's definition, but has no columns.
+    if place == Place::Inline && !(reads && statement.column_count() > 0) {
+        return None;
+    }
+    let columns = statement
+        .column_names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut rows = Vec::new();
+    let result = statement
+        .query(rusqlite::params_from_iter(parameters.iter().map(Parameter)))
+        .map_err(Failure::Sqlite)
+        .and_then(|mut cursor| collect(&mut cursor, &mut rows));
+    if !reads {
+        link.state.note_write();
+    }
+    let result = match result {
+        Ok(()) => Ok(()),
+        Err(Failure::Sqlite(e)) if place == Place::Inline && may_succeed_later(&e) => return None,
+        Err(Failure::Sqlite(e)) => Err(io(&e)),
+        Err(Failure::TooLarge(why)) => Err(Error::Io(why)),
+    };
+    Some(Outcome {
+        columns,
+        rows,
+        result,
+    })
+}
+
+enum Failure {
+    Sqlite(rusqlite::Error),
+    TooLarge(String),
+}
+
+fn collect(cursor: &mut rusqlite::Rows<'_>, rows: &mut Vec<RowResult>) -> Result<(), Failure> {
+    let columns = cursor.as_ref().map_or(0, |s| s.column_count());
+    let mut bytes = 0;
+    while let Some(row) = cursor.next().map_err(Failure::Sqlite)? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let value = row.get_ref(column).map_err(Failure::Sqlite)?;
+            let value = owned(value).map_err(|e| {
+                Failure::TooLarge(format!("column {column} is not valid UTF-8: {e}"))
+            })?;
+            bytes += size(&value);
+            values.push(value);
+        }
+        bytes += size_of::<RowResult>();
+        if bytes > MAX_RESULT_BYTES {
+            return Err(Failure::TooLarge(format!(
+                "query result exceeds limit of {MAX_RESULT_BYTES} bytes"
+            )));
+        }
+        if rows.len() >= MAX_ROWS {
+            return Err(Failure::TooLarge(format!(
+                "query result exceeds limit of {MAX_ROWS} rows"
+            )));
+        }
+        rows.push(RowResult { values });
+    }
+    Ok(())
+}
+
+fn owned(value: ValueRef<'_>) -> Result<Value, std::str::Utf8Error> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(std::str::from_utf8(text)?.to_owned()),
+        ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
+    })
+}
+
+fn size(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Text(text) => text.len(),
+            Value::Blob(blob) => blob.len(),
+            Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+        }
+}
+
+/// Interrupted for taking long, or another connection has a lock.
+fn may_succeed_later(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn io(error: &rusqlite::Error) -> Error {
+    Error::Io(error.to_string())
+}
+
+struct Parameter<'a>(&'a Value);
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(integer) => ValueRef::Integer(*integer),
+            Value::Real(real) => ValueRef::Real(*real),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(blob) => ValueRef::Blob(blob),
+        }))
+    }
+}

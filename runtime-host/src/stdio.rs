@@ -1,0 +1,133 @@
+//! What components print, line by line into the log.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+/// The `target` of the log records that carry a component's output.
+pub const TARGET: &str = "component";
+
+/// A line longer than this many bytes is split.
+const MAX_LINE_BYTES: usize = 8 * 1024;
+
+/// Which stream of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// Logged as information.
+    Stdout,
+    /// Logged as warnings.
+    Stderr,
+}
+
+/// The standard output or error of one instance.
+#[derive(Clone)]
+pub struct ComponentOutput {
+    component: Arc<str>,
+    kind: OutputKind,
+    line: Arc<Mutex<Vec<u8>>>,
+}
+
+impl ComponentOutput {
+    /// The stream `kind` of an instance of `component`.
+    pub fn new(component: &Arc<str>, kind: OutputKind) -> Self {
+        Self {
+            component: Arc::clone(component),
+            kind,
+            line: Arc::default(),
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        for byte in bytes {
+            if *byte != b'\n' {
+                line.push(*byte);
+            }
+            if *byte == b'\n' || line.len() >= MAX_LINE_BYTES {
+                self.log(&line);
+                line.clear();
+            }
+        }
+    }
+
+    fn log(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\r');
+        let component = &*self.component;
+        match self.kind {
+            OutputKind::Stdout => tracing::info!(target: TARGET, component, "{text}"),
+            OutputKind::Stderr => tracing::warn!(target: TARGET, component, "{text}"),
+        }
+    }
+}
+
+/// The last line is logged also when no newline ends it.
+impl Drop for ComponentOutput {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.line) == 1 {
+            let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            if !line.is_empty() {
+                self.log(&line);
+            }
+        }
+    }
+}
+
+impl IsTerminal for ComponentOutput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for ComponentOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for ComponentOutput {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl wasmtime_wasi::p2::Pollable for ComponentOutput {
+    async fn ready(&mut self) {}
+}
+
+impl wasmtime_wasi::p2::OutputStream for ComponentOutput {
+    fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> wasmtime_wasi::p2::StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> wasmtime_wasi::p2::StreamResult<usize> {
+        Ok(MAX_LINE_BYTES)
+    }
+}

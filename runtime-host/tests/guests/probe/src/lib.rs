@@ -1,0 +1,156 @@
+//! A component that does what its request says, good or bad.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::BodyExt;
+use spin_sdk::http::{EmptyBody, IntoResponse, Request};
+use spin_sdk::http_service;
+use spin_sdk::sqlite::{Connection, Value};
+
+/// Requests which this instance has answered.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// A connection that outlives its request.
+    static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+}
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    match path.split('/').nth(1).unwrap_or_default() {
+        "count" => count.to_string(),
+        "headers" => headers(&request),
+        "variable" => match spin_sdk::variables::get(&query).await {
+            Ok(value) => value,
+            Err(e) => format!("error: {e:?}"),
+        },
+        "environment" => std::env::var(&query).unwrap_or_else(|e| format!("error: {e:?}")),
+        "file" => std::fs::read_to_string(&query).unwrap_or_else(|e| format!("error: {e:?}")),
+        "sql" => sql(&query, &body(request).await).await,
+        "fetch" => fetch(&body(request).await).await,
+        "echo" => body(request).await,
+        "print" => {
+            println!("{query} to stdout");
+            eprintln!("{query} to stderr");
+            query
+        }
+        "trap" => panic!("as asked"),
+        "spin" => loop {
+            std::hint::black_box(&query);
+        },
+        "grow" => {
+            let mib: usize = query.parse().unwrap_or(1);
+            let block = vec![1_u8; mib << 20];
+            std::hint::black_box(&block).len().to_string()
+        }
+        other => format!("unknown: {other}"),
+    }
+}
+
+async fn body(request: Request) -> String {
+    match request.into_body().collect().await {
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Err(e) => format!("error: {e:?}"),
+    }
+}
+
+fn headers(request: &Request) -> String {
+    let mut lines: Vec<String> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or("?")))
+        .collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+/// Runs each line of `script` on one connection; `keep` in `query` uses the one
+/// that is kept in the instance.
+async fn sql(query: &str, script: &str) -> String {
+    let database = query.strip_prefix("database=").unwrap_or("default");
+    let keep = query == "keep";
+    let kept = KEPT.with_borrow(|kept| kept.clone());
+    let connection = match kept.filter(|_| keep) {
+        Some(connection) => connection,
+        None => match Connection::open(database).await {
+            Ok(connection) => Rc::new(connection),
+            Err(e) => return format!("error: {e:?}"),
+        },
+    };
+    if keep {
+        KEPT.set(Some(Rc::clone(&connection)));
+    }
+    let mut answers = Vec::new();
+    for line in script.lines() {
+        answers.push(statement(&connection, line).await);
+    }
+    answers.join("\n")
+}
+
+async fn statement(connection: &Connection, line: &str) -> String {
+    match line {
+        "changes" => return connection.changes().await.to_string(),
+        "rowid" => return connection.last_insert_rowid().await.to_string(),
+        _ => {}
+    }
+    let mut result = match connection.execute(line, []).await {
+        Ok(result) => result,
+        Err(e) => return format!("failed: {e:?}"),
+    };
+    let mut rows = Vec::new();
+    while let Some(row) = result.next().await {
+        let values: Vec<String> = row.values.iter().map(show).collect();
+        rows.push(values.join("|"));
+    }
+    match result.result().await {
+        Ok(()) => rows.join(" "),
+        Err(e) => format!("error: {e:?}"),
+    }
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Integer(i) => i.to_string(),
+        Value::Real(r) => r.to_string(),
+        Value::Text(t) => t.clone(),
+        Value::Blob(b) => format!("{b:?}"),
+        Value::Null => "null".to_owned(),
+    }
+}
+
+/// `METHOD URL` on the first line, the body after it.
+async fn fetch(what: &str) -> String {
+    let (line, body) = what.split_once('\n').unwrap_or((what, ""));
+    let (method, url) = line.split_once(' ').unwrap_or(("GET", line));
+    let request = http::Request::builder().method(method).uri(url);
+    let response = if body.is_empty() {
+        match request.body(EmptyBody::new()) {
+            Ok(request) => spin_sdk::http::send(request).await,
+            Err(e) => return format!("error: {e:?}"),
+        }
+    } else {
+        match request.body(body.to_owned()) {
+            Ok(request) => spin_sdk::http::send(request).await,
+            Err(e) => return format!("error: {e:?}"),
+        }
+    };
+    match response {
+        Ok(response) => {
+            let status = response.status();
+            match response.into_body().collect().await {
+                Ok(body) => format!(
+                    "{} {}",
+                    status.as_u16(),
+                    String::from_utf8_lossy(&body.to_bytes())
+                ),
+                Err(e) => format!("{} error: {e:?}", status.as_u16()),
+            }
+        }
+        Err(e) => format!("error: {e:?}"),
+    }
+}

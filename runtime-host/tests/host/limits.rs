@@ -1,0 +1,129 @@
+//! Components that fail, loop, grow, and live long.
+
+use std::time::{Duration, Instant};
+
+use crate::process::Application;
+
+#[test]
+fn a_trap_is_500_with_an_id_and_the_next_request_is_answered() {
+    let app = Application::probe("");
+    let host = app.start(&[]);
+    assert_eq!(host.get("/count").body, "1");
+    assert_eq!(host.get("/count").body, "2", "instances are used again");
+    let answer = host.get("/trap");
+    assert_eq!(answer.status, 500);
+    assert!(
+        answer.body.contains(r#""message":"Internal error""#),
+        "{}",
+        answer.body
+    );
+    assert!(!answer.body.contains("as asked"), "no detail goes out");
+    let id = answer
+        .body
+        .split(r#""id":""#)
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap();
+    host.logged(id);
+    host.logged("as asked");
+    assert_eq!(host.get("/count").body, "1", "a fresh instance");
+}
+
+#[test]
+fn a_guest_that_never_gives_way_is_stopped() {
+    let app = Application::probe("");
+    let host = app.start(&["--request-timeout", "300ms", "--max-instances", "4"]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let started = Instant::now();
+                let answer = host.get("/spin");
+                assert_eq!(answer.status, 504, "{}", answer.body);
+                assert!(started.elapsed() < Duration::from_secs(10));
+            });
+        }
+    });
+    // They are gone, and others are answered.
+    for _ in 0..4 {
+        assert_eq!(host.get("/count").status, 200);
+    }
+}
+
+#[test]
+fn requests_beyond_all_instances_wait_and_are_then_refused() {
+    let app = Application::probe("");
+    let host = app.start(&[
+        "--max-instances",
+        "1",
+        "--queue-timeout",
+        "100ms",
+        "--request-timeout",
+        "2s",
+    ]);
+    std::thread::scope(|scope| {
+        let spinning = scope.spawn(|| host.get("/spin"));
+        // Whether it has begun shows in that others have to wait.
+        let started = Instant::now();
+        while host.get("/count").status != 503 {
+            assert!(started.elapsed() < Duration::from_secs(2));
+        }
+        assert_eq!(spinning.join().unwrap().status, 504);
+    });
+    assert_eq!(host.get("/count").status, 200);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let app = Application::probe("");
+    let host = app.start(&["--max-instance-memory", "16"]);
+    assert_eq!(host.get("/grow?8").status, 200);
+    assert_eq!(host.get("/grow?32").status, 500);
+    assert_eq!(host.get("/count").body, "1");
+}
+
+#[test]
+fn an_instance_is_replaced_after_so_many_requests() {
+    let app = Application::probe("");
+    let host = app.start(&["--max-instance-reuse-count", "2"]);
+    let counts: Vec<String> = (0..5).map(|_| host.get("/count").body).collect();
+    assert_eq!(counts, ["1", "2", "1", "2", "1"]);
+}
+
+#[test]
+fn output_is_logged_with_the_component_s_name() {
+    let app = Application::probe("");
+    let host = app.start(&[]);
+    host.get("/print?hello");
+    let line = host.logged("hello to stdout");
+    assert!(line.contains("INFO") && line.contains("probe"), "{line}");
+    let line = host.logged("hello to stderr");
+    assert!(line.contains("WARN") && line.contains("probe"), "{line}");
+
+    let host = app.start(&["--quiet"]);
+    host.get("/print?hello");
+    assert_eq!(host.get("/trap").status, 500);
+    host.logged("the instance was stopped");
+    assert!(!host.log_lines().iter().any(|line| line.contains("hello")));
+}
+
+#[test]
+fn compiled_components_are_kept() {
+    let app = Application::probe("");
+    let cache = app.path().join("cache");
+    let start = |arguments: &[&str]| {
+        crate::process::Host::start(
+            app.command()
+                .args(["--cache-dir", cache.to_str().unwrap()])
+                .args(arguments)
+                .env("RUST_LOG", "debug"),
+        )
+    };
+    let first = start(&[]);
+    assert!(first.logged("compiled component=").contains("cached=false"));
+    let files = || std::fs::read_dir(&cache).unwrap().count();
+    assert_eq!(files(), 1);
+    let second = start(&[]);
+    assert!(second.logged("compiled component=").contains("cached=true"));
+    assert_eq!(second.get("/count").body, "1");
+    assert_eq!(files(), 1);
+}
