@@ -87,9 +87,9 @@ impl<D: Database> Store<D> {
     pub async fn insert_wallet(&self, wallet: &NewWallet) -> Result<Option<Wallet>, StoreError> {
         let [hash, expires_at] = columns(wallet.signature.as_ref());
         let sql = format!(
-            "INSERT INTO wallets (node_id, wallet_name, address, created_at, idempotency_key, request_hash,
+            "INSERT INTO wallets (node_id, wallet_name, address, created_at, updated_at, idempotency_key, request_hash,
                 signature_hash, signature_expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO NOTHING RETURNING {COLUMNS}"
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (node_id) DO NOTHING RETURNING {COLUMNS}"
         );
         self.database
             .query(

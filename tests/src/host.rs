@@ -1,0 +1,161 @@
+//! A `runtime-host up` process on a free port.
+
+use crate::{Chain, artifacts, eventually};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// How to start a host.
+#[derive(Clone, Default)]
+pub struct HostOptions {
+    variables: Vec<(String, String)>,
+    arguments: Vec<String>,
+    folder: Option<Arc<TempDir>>,
+}
+
+impl HostOptions {
+    /// Sets a variable; a later one of the same name wins.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Another command-line argument.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+}
+
+/// A running host.
+pub struct Host {
+    child: Child,
+    options: HostOptions,
+    folder: Arc<TempDir>,
+    url: String,
+}
+
+impl Host {
+    /// Starts a host on the chain and waits until it serves.
+    pub fn start(chain: &Chain, options: HostOptions) -> Host {
+        let rpc = chain.address();
+        let mut with_chain = HostOptions::default()
+            .variable("network", "regtest")
+            .variable("confirmations_required", "1")
+            .variable("max_transactions_per_window", "1000")
+            .variable("rpc_host", &rpc.ip().to_string())
+            .variable("rpc_port", &rpc.port().to_string())
+            .variable("rpc_user", chain.user())
+            .variable("rpc_password", chain.password());
+        for (name, value) in &options.variables {
+            with_chain = with_chain.variable(name, value);
+        }
+        with_chain.arguments = options.arguments;
+        with_chain.folder = options.folder;
+        Host::launch(with_chain)
+    }
+
+    fn launch(options: HostOptions) -> Host {
+        artifacts::components();
+        let folder = options
+            .folder
+            .clone()
+            .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let output = folder.path().join("stdout");
+        let mut command = Command::new(artifacts::artifact("runtime-host"));
+        command
+            .arg("up")
+            .arg("--from")
+            .arg(artifacts::root().join("spin.toml"))
+            .args(["--listen", "127.0.0.1:0", "--state-dir"])
+            .arg(folder.path().join("state"))
+            .args(&options.arguments)
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).unwrap())
+            .stderr(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(folder.path().join("log"))
+                    .unwrap(),
+            );
+        for (name, value) in &options.variables {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
+        let mut host = Host {
+            child: command.spawn().expect("the host starts"),
+            options,
+            folder,
+            url: String::new(),
+        };
+        let mut url = None;
+        eventually("the host serves", || {
+            if let Some(status) = host.child.try_wait().unwrap() {
+                panic!("the host ended with {status}:\n{}", host.log());
+            }
+            let text = std::fs::read_to_string(&output).unwrap_or_default();
+            url = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Serving "))
+                .map(|url| url.trim().to_owned());
+            url.is_some() && text.ends_with('\n')
+        });
+        host.url = url.unwrap();
+        host
+    }
+
+    /// `http://127.0.0.1:port`
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything the host has logged, over restarts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL: nothing is finished, nothing is flushed.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let sent = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// Starts again with the same state and the same options, on another port.
+    pub fn restart(&mut self) {
+        let mut options = self.options.clone();
+        options.folder = Some(Arc::clone(&self.folder));
+        *self = Host::launch(options);
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the host's log ---\n{}", self.log());
+        }
+    }
+}
