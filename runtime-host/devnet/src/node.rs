@@ -67,6 +67,8 @@ pub struct Node {
     pub wallet: Wallet,
     /// The foreign wallet.
     pub faucet: Faucet,
+    /// Seconds by which block times stay behind the clock, so that many first blocks are not ahead of it.
+    behind: i64,
     pending: Vec<Event>,
 }
 
@@ -100,7 +102,9 @@ impl Node {
         };
         let mut node = Node::from_first(&created)?;
         node.pending.push(created);
+        node.behind = i64::from(FIRST_BLOCKS);
         node.mine(FIRST_BLOCKS, &Payee::Faucet)?;
+        node.behind = 0;
         for _ in 0..FIRST_SPLITS {
             node.split_faucet()?;
         }
@@ -132,6 +136,7 @@ impl Node {
             wallet: Wallet::new(&secp, bytes32(wallet_seed)?, *time)?,
             faucet: Faucet::new(&secp, key),
             secp,
+            behind: 0,
             pending: Vec::new(),
         })
     }
@@ -309,7 +314,7 @@ impl Node {
                 .map(|(transaction, _)| transaction.clone()),
         );
         let tip = self.chain.tip();
-        let time = u32::try_from(now())
+        let time = u32::try_from(now() - self.behind)
             .unwrap_or(u32::MAX)
             .max(self.chain.median_time(&tip).saturating_add(1));
         let mut block = Block {

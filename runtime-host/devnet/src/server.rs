@@ -304,9 +304,9 @@ impl Server {
                 forward.reorg(&devnet::read_reorg(params)?).await
             }
             ("devnet_doublespend", _) => {
-                let txid = devnet::read_txid(params)?;
+                let wanted = devnet::read_double_spend(params)?;
                 self.on_ledger("devnet_doublespend", |node, _| {
-                    devnet::double_spend(node, &txid)
+                    devnet::double_spend(node, &wanted)
                 })
             }
             ("devnet_fault", _) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bitcoin::{Transaction, TxOut, Txid};
 
 use crate::amount::{Florins, MAX_MONEY};
+use crate::chain::Chain;
 use crate::codec;
 use crate::network::COINBASE_MATURITY;
 use crate::node::Node;
@@ -94,7 +95,7 @@ pub fn check(
     let paid_out: Florins = transaction.output.iter().map(Florins::of_output).sum();
     let fee = paid_in.minus(paid_out);
     let size = codec::size(transaction);
-    if fee < fee_for(RELAY_FEE_RATE, size) && priority(node, transaction, &coins) <= FREE_PRIORITY {
+    if fee < fee_for(RELAY_FEE_RATE, size) && !is_free(&node.chain, transaction) {
         return refuse(INSUFFICIENT_FEE, "insufficient priority");
     }
     if fee_cap.is_some_and(|cap| fee > cap) {
@@ -204,20 +205,32 @@ fn coins(node: &Node, transaction: &Transaction) -> Result<Vec<InputCoin>, Refus
     Ok(coins)
 }
 
-/// Value times age of the inputs, per byte that is not for unlocking them.
-fn priority(node: &Node, transaction: &Transaction, coins: &[InputCoin]) -> i128 {
-    let ages = coins.iter().filter_map(|coin| {
-        let age = i64::from(node.chain.height()) - i64::from(coin.height?);
-        Some(i128::from(Florins::of_output(&coin.output).florins()) * i128::from(age))
+/// Value times age of the inputs in the chain at `height`, and the bytes that are not for unlocking
+/// them: what Core divides to get a priority.
+#[must_use]
+pub fn priority_parts(chain: &Chain, transaction: &Transaction, height: u32) -> (i128, i128) {
+    let coins = transaction
+        .input
+        .iter()
+        .filter_map(|input| chain.coin(&input.previous_output));
+    let ages = coins.map(|coin| {
+        let age = i64::from(height) - i64::from(coin.height);
+        i128::from(Florins::of_output(&coin.output).florins()) * i128::from(age)
     });
-    let total: i128 = ages.sum();
+    let total = ages.sum();
     let unlocking: usize = transaction
         .input
         .iter()
         .map(|input| 41 + input.script_sig.len().min(110))
         .sum();
     let size = codec::size(transaction).saturating_sub(unlocking).max(1);
-    total / i128::try_from(size).unwrap_or(i128::MAX)
+    (total, i128::try_from(size).unwrap_or(i128::MAX))
+}
+
+/// Whether the inputs are old and big enough for a transaction without fee.
+fn is_free(chain: &Chain, transaction: &Transaction) -> bool {
+    let (total, bytes) = priority_parts(chain, transaction, chain.height());
+    total / bytes > FREE_PRIORITY
 }
 
 /// What a replacement pushes out, if it pays for that.

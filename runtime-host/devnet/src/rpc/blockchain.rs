@@ -270,14 +270,19 @@ fn describe_waiting(node: &Node, txid: &bitcoin::Txid, waiting: &Waiting) -> Obj
         .into_iter()
         .map(Json::text)
         .collect();
+    let priority = |height| {
+        let (total, bytes) =
+            crate::validation::priority_parts(&node.chain, &waiting.transaction, height);
+        Json::Number(quotient(total, bytes))
+    };
     Object::new()
         .with("size", Json::size(waiting.size))
         .with("fee", waiting.fee)
         .with("modifiedfee", waiting.fee)
         .with("time", Json::int(waiting.time))
         .with("height", Json::int(waiting.height))
-        .with("startingpriority", Json::int(0))
-        .with("currentpriority", Json::int(0))
+        .with("startingpriority", priority(waiting.height))
+        .with("currentpriority", priority(node.chain.height()))
         .with("descendantcount", descendants.0)
         .with("descendantsize", descendants.1)
         .with("descendantfees", descendants.2)
@@ -285,6 +290,26 @@ fn describe_waiting(node: &Node, txid: &bitcoin::Txid, waiting: &Waiting) -> Obj
         .with("ancestorsize", ancestors.1)
         .with("ancestorfees", ancestors.2)
         .with("depends", Json::Array(depends))
+}
+
+/// A quotient with the 16 digits that Core shows of a floating-point number.
+fn quotient(dividend: i128, divisor: i128) -> String {
+    const DIGITS: usize = 16;
+    let divisor = divisor.max(1);
+    let whole = (dividend / divisor).to_string();
+    let mut rest = dividend % divisor;
+    let mut decimals = String::new();
+    for _ in 0..DIGITS.saturating_sub(whole.len()) {
+        rest *= 10;
+        decimals.push_str(&(rest / divisor).to_string());
+        rest %= divisor;
+    }
+    let decimals = decimals.trim_end_matches('0');
+    if decimals.is_empty() {
+        whole
+    } else {
+        format!("{whole}.{decimals}")
+    }
 }
 
 pub(super) fn gettxout(context: &mut Context<'_>, args: &Args) -> Result<Json, RpcError> {

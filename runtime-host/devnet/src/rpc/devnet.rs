@@ -56,6 +56,15 @@ pub enum Drop {
     These(HashSet<Txid>),
 }
 
+/// The parameters of `devnet_doublespend`.
+#[derive(Clone, Copy, Debug)]
+pub struct DoubleSpend {
+    /// The transaction that is to be in conflict.
+    pub txid: Txid,
+    /// Where its money goes instead; the faucet, unless given.
+    pub to: Option<Address>,
+}
+
 /// The parameters of `devnet_restart`.
 #[derive(Clone, Debug)]
 pub struct Restart {
@@ -154,9 +163,17 @@ pub fn read_reorg(params: &Json) -> Result<Reorg, RpcError> {
 /// Reads the parameters of `devnet_doublespend`.
 ///
 /// # Errors
-/// For anything but a txid.
-pub fn read_txid(params: &Json) -> Result<Txid, RpcError> {
-    args::txid(Args::new(params, &["txid"])?.get(0), "txid")
+/// For anything but a txid and, if given, an address.
+pub fn read_double_spend(params: &Json) -> Result<DoubleSpend, RpcError> {
+    let args = Args::new(params, &["txid", "address"])?;
+    let address = |value: &Json| {
+        Address::parse(args::text(value)?)
+            .ok_or_else(|| RpcError::new(codes::ADDRESS_OR_KEY, "Invalid Flopcoin address"))
+    };
+    Ok(DoubleSpend {
+        txid: args::txid(args.get(0), "txid")?,
+        to: args.given(1).map(address).transpose()?,
+    })
 }
 
 /// Reads the parameters of `devnet_restart`.
@@ -340,7 +357,8 @@ pub fn reorg(node: &mut Node, reorg: &Reorg) -> Result<Json, RpcError> {
 ///
 /// # Errors
 /// [`codes::ADDRESS_OR_KEY`] for a transaction that is unknown, confirmed or spends coins of others.
-pub fn double_spend(node: &mut Node, txid: &Txid) -> Result<Json, RpcError> {
+pub fn double_spend(node: &mut Node, wanted: &DoubleSpend) -> Result<Json, RpcError> {
+    let txid = &wanted.txid;
     let refuse = |message: &str| RpcError::new(codes::ADDRESS_OR_KEY, message);
     if node.chain.place(txid).is_some() {
         return Err(refuse(
@@ -381,9 +399,12 @@ pub fn double_spend(node: &mut Node, txid: &Txid) -> Result<Json, RpcError> {
         .minus(fee)
         .to_output_value()
         .ok_or_else(|| refuse("its inputs are worth too little"))?;
+    let script_pubkey = wanted
+        .to
+        .map_or_else(|| node.faucet.script().clone(), |address| address.script());
     let output = TxOut {
         value,
-        script_pubkey: node.faucet.script().clone(),
+        script_pubkey,
     };
     let mut rival = unsigned(inputs.iter().map(|(outpoint, _)| *outpoint), vec![output]);
     let mut unlocking = Vec::new();
