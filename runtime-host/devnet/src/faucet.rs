@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bitcoin::secp256k1::rand::{self, Rng};
 use bitcoin::secp256k1::{All, Secp256k1, SecretKey};
 use bitcoin::sighash::EcdsaSighashType;
 use bitcoin::{
@@ -149,10 +150,12 @@ impl Faucet {
             script_pubkey: script.clone(),
         }];
         if change >= LEAST_FEE_RATE {
-            outputs.push(TxOut {
+            let output = TxOut {
                 value: change.to_output_value()?,
                 script_pubkey: self.script.clone(),
-            });
+            };
+            // At a random place, as Core does it: nobody may rely on the first output.
+            outputs.insert(rand::thread_rng().gen_range(0..=1), output);
         }
         self.signed(secp, &chosen, outputs)
     }

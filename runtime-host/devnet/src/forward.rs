@@ -243,8 +243,13 @@ impl Forward {
             .checked_sub(reorg.depth)
             .ok_or_else(|| RpcError::new(codes::PARAMETER, "the chain is not that long"))?;
         let mut replaced = Vec::new();
+        let mut returning = Vec::new();
         for height in fork + 1..=tip {
-            replaced.push(self.ask("getblockhash", vec![Json::int(height)]).await?);
+            let hash = self.ask("getblockhash", vec![Json::int(height)]).await?;
+            let block = self.ask("getblock", vec![hash.clone()]).await?;
+            let transactions = block.get("tx").and_then(Json::as_array).unwrap_or_default();
+            returning.extend(transactions.iter().skip(1).cloned());
+            replaced.push(hash);
         }
         let first = replaced.first().cloned().unwrap_or(Json::Null);
         self.ask("invalidateblock", vec![first]).await?;
@@ -260,6 +265,16 @@ impl Forward {
         let connected = self.mine(reorg.blocks).await;
         for txid in &deterred {
             self.prioritise(txid, -DETER).await?;
+        }
+        // A payment of the wallet's may not be mined below the height at which it was made, so the node
+        // lets go of it with its block. By now the chain is high enough again.
+        for txid in returning {
+            if let Ok(known) = self.ask("gettransaction", vec![txid]).await
+                && let Some(hex) = known.get("hex")
+                && let Err(error) = self.ask("sendrawtransaction", vec![hex.clone()]).await
+            {
+                tracing::debug!(%error, "a transaction of the old branch does not come back");
+            }
         }
         Ok(Object::new()
             .with("disconnected", Json::Array(replaced))

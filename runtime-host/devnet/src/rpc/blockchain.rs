@@ -48,8 +48,8 @@ pub(super) fn getblock(context: &mut Context<'_>, args: &Args) -> Result<Json, R
     let text = args.text(0)?;
     let verbosity = match args.get(1) {
         _ if !args.has(1) => 1,
-        Json::Bool(verbose) => i32::from(*verbose),
-        value => args::int(value)?,
+        value @ Json::Number(_) => args::int(value)?,
+        value => i32::from(args::bool(value)?),
     };
     let (hash, stored) = known_block(chain, text)?;
     if verbosity <= 0 {

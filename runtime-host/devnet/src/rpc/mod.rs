@@ -394,7 +394,7 @@ const METHODS: &[Method] = &[
     method!(
         "encryptwallet",
         ["passphrase"],
-        1..=1,
+        0..=9,
         "encryptwallet \"passphrase\"",
         wallet::encryptwallet
     ),
@@ -426,11 +426,11 @@ const METHODS: &[Method] = &[
         "getrawchangeaddress",
         wallet::getrawchangeaddress
     ),
-    method!("walletlock", [], 0..=0, "walletlock", wallet::walletlock),
+    method!("walletlock", [], 0..=9, "walletlock", wallet::walletlock),
     method!(
         "walletpassphrase",
         ["passphrase", "timeout"],
-        2..=2,
+        0..=9,
         "walletpassphrase \"passphrase\" timeout",
         wallet::walletpassphrase
     ),
@@ -523,4 +523,12 @@ pub fn run(context: &mut Context<'_>, name: &str, params: &Json) -> Result<Json,
         return Err(RpcError::new(codes::MISC, format!("{}\n", method.usage)));
     }
     (method.run)(context, &args)
+}
+
+/// Complains about the number of parameters, as the methods do that first look at something else.
+fn usage(name: &str) -> RpcError {
+    let usage = usages()
+        .find(|(known, _)| *known == name)
+        .map_or(name, |(_, usage)| usage);
+    RpcError::new(codes::MISC, format!("{usage}\n"))
 }

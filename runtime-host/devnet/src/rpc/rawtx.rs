@@ -176,6 +176,10 @@ pub(super) fn getrawtransaction(context: &mut Context<'_>, args: &Args) -> Resul
 pub(super) fn sendrawtransaction(context: &mut Context<'_>, args: &Args) -> Result<Json, RpcError> {
     args.expect_types(&["string", "bool"], false)?;
     let transaction = codec::decode_hex(args.text(0)?).ok_or_else(decode_failed)?;
+    // Core takes a transaction without inputs for one in the SegWit form here, and a broken one.
+    if transaction.input.is_empty() && !transaction.output.is_empty() {
+        return Err(decode_failed());
+    }
     let fee_cap = if args.bool_or(1, false)? {
         None
     } else {

@@ -173,6 +173,9 @@ pub(super) fn encryptwallet(context: &mut Context<'_>, args: &Args) -> Result<Js
     if node.wallet.encryption.is_some() {
         return Err(encryption_state(true, "encryptwallet"));
     }
+    if args.len() != 1 {
+        return Err(super::usage("encryptwallet"));
+    }
     let passphrase = passphrase(args)?;
     if passphrase.is_empty() {
         let usage = "encryptwallet <passphrase>\nEncrypts the wallet with <passphrase>.";
@@ -197,6 +200,9 @@ pub(super) fn walletpassphrase(context: &mut Context<'_>, args: &Args) -> Result
     let Some(encryption) = wallet.encryption.as_mut() else {
         return Err(encryption_state(false, "walletpassphrase"));
     };
+    if args.len() != 2 {
+        return Err(super::usage("walletpassphrase"));
+    }
     let passphrase = passphrase(args)?;
     if passphrase.is_empty() {
         let usage = "walletpassphrase <passphrase> <timeout>\nStores the wallet decryption key in memory for <timeout> seconds.";
@@ -221,10 +227,13 @@ pub(super) fn walletpassphrase(context: &mut Context<'_>, args: &Args) -> Result
     Ok(Json::Null)
 }
 
-pub(super) fn walletlock(context: &mut Context<'_>, _: &Args) -> Result<Json, RpcError> {
+pub(super) fn walletlock(context: &mut Context<'_>, args: &Args) -> Result<Json, RpcError> {
     let Some(encryption) = context.node.wallet.encryption.as_mut() else {
         return Err(encryption_state(false, "walletlock"));
     };
+    if !args.is_empty() {
+        return Err(super::usage("walletlock"));
+    }
     encryption.lock = Lock::Locked;
     Ok(Json::Null)
 }
