@@ -10,8 +10,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
 use crate::allowed_hosts::AllowedHosts;
-use crate::cache::Cache;
-use crate::compose;
+use crate::cache::{self, Cache, Fingerprint};
+use crate::compose::{self, ComposeError};
 use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
@@ -87,22 +87,27 @@ impl App {
             settings: &settings,
         };
 
+        let compiler = Compiler {
+            engine: &engine,
+            manifest,
+            sources: &sources,
+            cache: settings.cache.as_ref(),
+        };
+        let wanted: Vec<(&String, &Component)> = manifest
+            .components
+            .iter()
+            .filter(|(id, _)| triggered.contains(id.as_str()))
+            .collect();
         let mut faults = Collector::default();
         let mut runners = IndexMap::new();
-        for (id, component) in &manifest.components {
-            if !triggered.contains(id.as_str()) {
-                continue;
-            }
+        for ((id, component), compiled) in wanted.iter().zip(compiler.compile_all(&wanted)) {
             let grants = faults.keep(granting.of(id, component));
-            let compiled = faults.keep(compile(
-                &engine, id, component, manifest, &sources, &settings,
-            ));
-            let (Some(grants), Some(compiled)) = (grants, compiled) else {
+            let (Some(grants), Some(compiled)) = (grants, faults.keep(compiled)) else {
                 continue;
             };
             let runner = Runner::new(&linker, &compiled, Arc::new(grants), settings.bounds)
                 .map_err(|e| Faults::one(format!("component.{id}: {e:#}")));
-            runners.extend(faults.keep(runner).map(|runner| (id.clone(), runner)));
+            runners.extend(faults.keep(runner).map(|runner| ((*id).clone(), runner)));
         }
         let info = serde_json::json!({
             "name": manifest.application.name,
@@ -143,7 +148,7 @@ fn engine(settings: &Settings) -> Result<Engine> {
 fn read_sources(
     manifest: &Manifest,
     triggered: &BTreeSet<&str>,
-) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+) -> Result<BTreeMap<PathBuf, Source>> {
     let mut faults = Collector::default();
     let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
     for (id, component) in &manifest.components {
@@ -159,7 +164,8 @@ fn read_sources(
     for (path, built) in wanted {
         match std::fs::read(&path) {
             Ok(bytes) => {
-                sources.insert(path, bytes);
+                let digest = cache::digest(&bytes);
+                sources.insert(path, Source { bytes, digest });
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && built => faults.push(format!(
                 "{} is missing; build it first, with --build",
@@ -180,6 +186,12 @@ fn dependency_path(manifest: &Manifest, source: &DependencySource) -> (PathBuf, 
             None => (PathBuf::new(), false),
         },
     }
+}
+
+/// A component's file.
+struct Source {
+    bytes: Vec<u8>,
+    digest: [u8; 32],
 }
 
 /// What each component is granted.
@@ -252,38 +264,103 @@ fn databases(manifest: &Manifest, settings: &Settings) -> Result<BTreeMap<String
     Ok(BTreeMap::from([(name.to_owned(), database)]))
 }
 
-fn compile(
-    engine: &Engine,
-    id: &str,
-    component: &Component,
-    manifest: &Manifest,
-    sources: &BTreeMap<PathBuf, Vec<u8>>,
-    settings: &Settings,
-) -> Result<Compiled> {
-    let source = |path: &PathBuf| sources.get(path).cloned().unwrap_or_default();
-    let dependencies = component
-        .dependencies
-        .iter()
-        .map(|dependency| {
-            let (path, _) = dependency_path(manifest, &dependency.source);
-            (dependency, source(&path))
+/// Composes and compiles components, or finds them compiled.
+struct Compiler<'a> {
+    engine: &'a Engine,
+    manifest: &'a Manifest,
+    sources: &'a BTreeMap<PathBuf, Source>,
+    cache: Option<&'a Cache>,
+}
+
+impl Compiler<'_> {
+    /// All of `components`, in their order, several at a time.
+    fn compile_all(&self, components: &[(&String, &Component)]) -> Vec<Result<Compiled>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = components.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = components
+                .chunks(share)
+                .map(|share| {
+                    let compile =
+                        |(id, component): &(&String, &Component)| self.compile(id, component);
+                    (
+                        share,
+                        scope.spawn(move || share.iter().map(compile).collect()),
+                    )
+                })
+                .collect();
+            workers
+                .into_iter()
+                .flat_map(|(share, worker)| {
+                    worker.join().unwrap_or_else(|_| {
+                        let failed = |(id, _): &(&String, &Component)| {
+                            Err(Faults::one(format!("component.{id}: compiling it failed")))
+                        };
+                        share.iter().map(failed).collect::<Vec<_>>()
+                    })
+                })
+                .collect()
         })
-        .collect();
-    let composed = compose::compose(id, source(&component.source), dependencies)
-        .map_err(|e| Faults::one(e).prefixed(format!("component.{id}: ")))?;
-    let compiled = match &settings.cache {
-        Some(cache) => cache
-            .component(engine, &composed)
-            .map(|(compiled, cached)| {
-                tracing::debug!(component = id, cached, "compiled");
-                compiled
-            }),
-        None => Compiled::new(engine, &composed).map_err(anyhow::Error::from),
-    };
-    compiled.map_err(|e| {
-        Faults::one(format!(
-            "component.{id}: {} is not a component that can be run: {e:#}",
-            component.source.display()
-        ))
-    })
+    }
+
+    fn compile(&self, id: &str, component: &Component) -> Result<Compiled> {
+        let compose = || -> anyhow::Result<Vec<u8>> {
+            let bytes = |path: &PathBuf| {
+                let source = self.sources.get(path);
+                source
+                    .map(|source| source.bytes.clone())
+                    .unwrap_or_default()
+            };
+            let dependencies = component
+                .dependencies
+                .iter()
+                .map(|dependency| {
+                    let (path, _) = dependency_path(self.manifest, &dependency.source);
+                    (dependency, bytes(&path))
+                })
+                .collect();
+            Ok(compose::compose(
+                id,
+                bytes(&component.source),
+                dependencies,
+            )?)
+        };
+        let compiled = match self.cache {
+            Some(cache) => cache
+                .component(self.engine, &self.fingerprint(id, component), compose)
+                .map(|(compiled, cached)| {
+                    tracing::debug!(component = id, cached, "compiled");
+                    compiled
+                }),
+            None => compose().and_then(|wasm| Ok(Compiled::new(self.engine, &wasm)?)),
+        };
+        compiled.map_err(|e| match e.downcast_ref::<ComposeError>() {
+            Some(e) => Faults::one(format!("component.{id}: {e}")),
+            None => Faults::one(format!(
+                "component.{id}: {} is not a component that can be run: {e:#}",
+                component.source.display()
+            )),
+        })
+    }
+
+    /// Everything that the composed component depends on.
+    fn fingerprint(&self, id: &str, component: &Component) -> Fingerprint {
+        let mut fingerprint = Fingerprint::new();
+        let add_file = |fingerprint: &mut Fingerprint, path: &PathBuf| {
+            let digest = self.sources.get(path).map(|source| source.digest);
+            fingerprint.add(&digest.unwrap_or_default());
+        };
+        fingerprint.add(id.as_bytes());
+        add_file(&mut fingerprint, &component.source);
+        for dependency in &component.dependencies {
+            let (path, _) = dependency_path(self.manifest, &dependency.source);
+            add_file(&mut fingerprint, &path);
+            let terms = format!(
+                "{} {:?} {:?}",
+                dependency.name, dependency.export, dependency.inherit
+            );
+            fingerprint.add(terms.as_bytes());
+        }
+        fingerprint
+    }
 }

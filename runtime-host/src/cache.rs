@@ -1,10 +1,11 @@
 //! Compiled components, kept between runs.
 //!
-//! A file is named by a hash of the wasmtime build and its settings together
-//! with the component's bytes, so that nothing else than the same code for the
-//! same engine is ever found. Native code is run without being checked again;
-//! that is why the directory must be the user's own, closed to others, and why
-//! each file carries a digest of its content.
+//! A file is named by a hash of the wasmtime build and its settings, of this
+//! program, and of everything the component is composed from, so that nothing
+//! else than the same code for the same engine is ever found, and found without
+//! composing it anew. Native code is run without being checked again; that is
+//! why the directory must be the user's own, closed to others, and why each file
+//! carries a digest of its content.
 
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write as _};
@@ -54,16 +55,24 @@ impl Cache {
             .map(|base| base.join("runtime-host"))
     }
 
-    /// The compiled form of `wasm`, and whether it was found in the cache.
+    /// The compiled form of what `compose` gives, and whether it was found in
+    /// the cache. `inputs` tells everything that `compose` depends on.
     ///
     /// A file that is missing, damaged or of another engine is replaced; a
     /// cache that cannot be written is only logged.
     ///
     /// # Errors
     ///
-    /// `wasm` does not compile.
-    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> anyhow::Result<(Component, bool)> {
-        let path = self.directory.join(format!("{}.cwasm", key(engine, wasm)));
+    /// That of `compose`, or what it gives does not compile.
+    pub fn component(
+        &self,
+        engine: &Engine,
+        inputs: &Fingerprint,
+        compose: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+    ) -> anyhow::Result<(Component, bool)> {
+        let path = self
+            .directory
+            .join(format!("{}.cwasm", key(engine, inputs)));
         match self.read(engine, &path) {
             Ok(Some(component)) => return Ok((component, true)),
             Ok(None) => {}
@@ -72,7 +81,7 @@ impl Cache {
                 path.display()
             ),
         }
-        let compiled = engine.precompile_component(wasm)?;
+        let compiled = engine.precompile_component(&compose()?)?;
         if let Err(e) = self.write(&path, &compiled) {
             tracing::warn!("cannot keep {}: {e}", path.display());
         }
@@ -116,8 +125,41 @@ impl Cache {
     }
 }
 
-/// The name of the file for `wasm` compiled by `engine`.
-fn key(engine: &Engine, wasm: &[u8]) -> String {
+/// Gathers what a component is made of.
+#[derive(Clone)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// That of this program alone, whose rules of composition it stands for.
+    pub fn new() -> Self {
+        let mut fingerprint = Self(Sha256::new());
+        fingerprint.add(env!("CARGO_PKG_VERSION").as_bytes());
+        if let Ok(program) = std::env::current_exe().and_then(std::fs::metadata) {
+            fingerprint.add(&program.len().to_le_bytes());
+            let built = program
+                .modified()
+                .ok()
+                .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+                .unwrap_or_default();
+            fingerprint.add(&built.as_nanos().to_le_bytes());
+        }
+        fingerprint
+    }
+
+    /// Adds `part`, kept apart from the parts beside it.
+    pub fn add(&mut self, part: &[u8]) {
+        self.0.update(part.len().to_le_bytes());
+        self.0.update(part);
+    }
+}
+
+/// The digest of a file's content.
+pub fn digest(bytes: &[u8]) -> [u8; DIGEST_BYTES] {
+    Sha256::digest(bytes).into()
+}
+
+/// The name of the file for `inputs` compiled by `engine`.
+fn key(engine: &Engine, inputs: &Fingerprint) -> String {
     struct Sink(Sha256);
     impl Hasher for Sink {
         fn finish(&self) -> u64 {
@@ -127,9 +169,8 @@ fn key(engine: &Engine, wasm: &[u8]) -> String {
             self.0.update(bytes);
         }
     }
-    let mut sink = Sink(Sha256::new());
+    let mut sink = Sink(inputs.0.clone());
     engine.precompile_compatibility_hash().hash(&mut sink);
-    sink.0.update(Sha256::digest(wasm));
     hex::encode(sink.0.finalize())
 }
 
@@ -174,10 +215,13 @@ fn deserialize(engine: &Engine, compiled: &[u8]) -> anyhow::Result<Component> {
 mod tests {
     use super::*;
 
-    const WASM: &[u8] = b"(component)";
-
-    fn component() -> Vec<u8> {
-        wat::parse_bytes(WASM).unwrap().into_owned()
+    /// Whether it was found.
+    fn component(cache: &Cache, engine: &Engine) -> bool {
+        let compose = || Ok(wat::parse_bytes(b"(component)")?.into_owned());
+        let (_, found) = cache
+            .component(engine, &Fingerprint::new(), compose)
+            .unwrap();
+        found
     }
 
     fn only_file(directory: &Path) -> PathBuf {
@@ -193,18 +237,33 @@ mod tests {
         let directory = home.path().join("a/b");
         let engine = Engine::default();
         let cache = Cache::open(&directory).unwrap();
-        assert!(!cache.component(&engine, &component()).unwrap().1);
-        assert!(cache.component(&engine, &component()).unwrap().1);
+        assert!(!component(&cache, &engine));
+        assert!(component(&cache, &engine));
 
         let file = only_file(&directory);
         let mut bytes = std::fs::read(&file).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&file, &bytes).unwrap();
-        assert!(!cache.component(&engine, &component()).unwrap().1);
-        assert!(cache.component(&engine, &component()).unwrap().1);
+        assert!(!component(&cache, &engine));
+        assert!(component(&cache, &engine));
 
         std::fs::write(&file, b"x").unwrap();
-        assert!(!cache.component(&engine, &component()).unwrap().1);
+        assert!(!component(&cache, &engine));
+    }
+
+    #[test]
+    fn every_part_of_the_inputs_counts() {
+        let engine = Engine::default();
+        let key_of = |parts: &[&str]| {
+            let mut inputs = Fingerprint::new();
+            for part in parts {
+                inputs.add(part.as_bytes());
+            }
+            key(&engine, &inputs)
+        };
+        assert_eq!(key_of(&["a", "b"]), key_of(&["a", "b"]));
+        assert_ne!(key_of(&["a", "b"]), key_of(&["ab"]));
+        assert_ne!(key_of(&["a"]), key_of(&["a", ""]));
     }
 
     #[cfg(unix)]
@@ -218,10 +277,10 @@ mod tests {
         let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
 
-        cache.component(&engine, &component()).unwrap();
+        assert!(!component(&cache, &engine));
         let open = std::fs::Permissions::from_mode(0o666);
         std::fs::set_permissions(only_file(&directory), open).unwrap();
-        assert!(!cache.component(&engine, &component()).unwrap().1);
+        assert!(!component(&cache, &engine));
 
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(&directory, open).unwrap();
