@@ -439,7 +439,8 @@ impl<D: Database> Store<D> {
     }
 
     /// Fails a payment that is still in `state`; its coins, its quota and its idempotency key come
-    /// back, because nothing was paid and nothing will be.
+    /// back, because nothing was paid and nothing will be. False when the payment has moved on, or
+    /// when another request has taken it over and may have sent its bytes.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -452,7 +453,7 @@ impl<D: Database> Store<D> {
     ) -> Result<bool, StoreError> {
         self.changed(
             "UPDATE payments SET state = 'failed', failure = ?, idempotency_key = NULL, updated_at = ?
-             WHERE id = ? AND state = ? RETURNING id",
+             WHERE id = ? AND state = ? AND broadcast_attempts <= 1 RETURNING id",
             vec![
                 failure.into(),
                 at.unix_seconds().into(),

@@ -64,11 +64,16 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     ) -> Result<Sent, WalletError> {
         let reserved = match self.reserve(chain, caller, order).await {
             Ok(reserved) => reserved,
-            Err(error) => {
-                // A refused request must not be good for a later replay either.
-                self.consume_signature(caller).await?;
-                return Err(error);
-            }
+            // Of two requests with one key, the second may find the coins or the quota taken by
+            // the first: that refuses nothing, it is a repeat.
+            Err(error) => match self.earlier(caller, order).await {
+                Ok(Some(payment)) => Reserved::Earlier(payment),
+                Ok(None) | Err(_) => {
+                    // A refused request must not be good for a later replay either.
+                    self.consume_signature(caller).await?;
+                    return Err(error);
+                }
+            },
         };
         match reserved {
             Reserved::New(payment) => self.carry_out(chain, *payment, false).await,
@@ -365,7 +370,8 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     }
 
     /// Step 4. `first` is true only for the request that stored the bytes and has never tried
-    /// before: then, and only then, a refusal proves that nobody has them.
+    /// before: then, and only then, a refusal proves that nobody has them. Unless the lease ran out
+    /// meanwhile and another request sent them too: the database knows, and refuses to fail it.
     async fn broadcast(
         &self,
         chain: &(impl Reader + Signer),
@@ -379,9 +385,12 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 .await?;
             return Ok(());
         };
-        if first && matches!(error, ChainError::Unreachable(_)) {
-            self.fail(payment, PaymentState::Signed, "chain_unreachable")
-                .await?;
+        if first
+            && matches!(error, ChainError::Unreachable(_))
+            && self
+                .fail(payment, PaymentState::Signed, "chain_unreachable")
+                .await?
+        {
             return Err(error.into());
         }
         // -25 and -26 do not prove that the transaction is absent, and a call without an answer
@@ -404,9 +413,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if first
             && matches!(error, ChainError::Rejected { .. })
             && standing == Some(Standing::Absent)
+            && self
+                .fail(payment, PaymentState::Signed, "chain_rejected")
+                .await?
         {
-            self.fail(payment, PaymentState::Signed, "chain_rejected")
-                .await?;
             return Err(error.into());
         }
         self.store
@@ -425,11 +435,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         payment: &Payment,
         state: PaymentState,
         failure: &str,
-    ) -> Result<(), WalletError> {
-        self.store
+    ) -> Result<bool, WalletError> {
+        Ok(self
+            .store
             .mark_failed(payment.id, state, failure, self.clock.now())
-            .await?;
-        Ok(())
+            .await?)
     }
 
     async fn answer(&self, payment: &Payment, replayed: bool) -> Result<Sent, WalletError> {
