@@ -9,8 +9,6 @@ use spin_sdk::http::{HeaderMap, Request};
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
-/// Spin before 4 wrote the parameter's own underscore.
-const NODE_ID_PARAMETER_UNDERSCORE: &str = "spin-path-match-node_id";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A request.
@@ -128,7 +126,6 @@ impl Call {
     #[must_use]
     pub fn path_parameter(&self) -> Option<&str> {
         self.header(NODE_ID_PARAMETER)
-            .or_else(|| self.header(NODE_ID_PARAMETER_UNDERSCORE))
     }
 
     /// The query without its question mark; empty for none.
