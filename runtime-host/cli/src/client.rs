@@ -7,6 +7,7 @@ use crate::output::{self, printable};
 use crate::random;
 use crate::retry::{self, Budget, Outcome, Standing};
 use crate::sign::Signable;
+use duxnet_api::problem::Code;
 use duxnet_units::Network;
 use serde::Deserialize;
 use std::io::ErrorKind;
@@ -93,6 +94,12 @@ impl Answer {
             ),
         )
         .body(&self.body);
+        failure.is_repeatable = problem.retryable;
+        if problem.code == Code::AuthenticationFailed.name() {
+            failure = failure.hint(
+                "is the node registered (duxwallet node register) with this --key, and --network the service's?",
+            );
+        }
         if let Some(seconds) = self.retry_after.map(|after| after.as_secs()) {
             failure = failure.hint(format!("may pass in {seconds} s"));
         }
@@ -238,6 +245,7 @@ impl Client {
             }
         };
         if failure.exit == Exit::Unknown {
+            failure.is_repeatable = true;
             failure.hints.insert(
                 0,
                 "the outcome is not known: the request may have been carried out".to_owned(),

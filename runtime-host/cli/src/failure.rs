@@ -35,6 +35,8 @@ pub struct Failure {
     pub message: String,
     /// Lines that say what to do.
     pub hints: Vec<String>,
+    /// Whether the same request may yet pass.
+    pub is_repeatable: bool,
     /// The service's body, for `--json`.
     pub body: Option<Vec<u8>>,
 }
@@ -47,6 +49,7 @@ impl Failure {
             exit,
             message: message.into(),
             hints: Vec::new(),
+            is_repeatable: matches!(exit, Exit::Unreachable | Exit::Unknown),
             body: None,
         }
     }

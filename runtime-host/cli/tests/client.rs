@@ -224,6 +224,11 @@ fn exit_codes_say_what_is_known() {
         "error: No luck (why) [insufficient_balance]\n",
     );
     refused(
+        problem(401, "authentication_failed", false),
+        1,
+        "hint: is the node registered",
+    );
+    refused(
         problem(429, "rate_limit_exceeded", true),
         1,
         "[rate_limit_exceeded]",

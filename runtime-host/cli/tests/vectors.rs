@@ -1,5 +1,6 @@
 //! The signature test vectors against the contract's crate; `tests/fixtures/check_signatures.py`
 //! computes the same without it.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use duxnet_api::jcs;
 use duxnet_api::json::parse_object;

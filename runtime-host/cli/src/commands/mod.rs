@@ -37,8 +37,11 @@ fn idempotency_key(args: Idempotency) -> Result<String, Failure> {
         .map_or_else(random::token, |key| Ok(key.to_string()))
 }
 
-/// Says how to repeat a request that failed.
+/// Says how to repeat a request that failed, where a repeat may pass.
 fn repeatable(failure: Failure, idempotency_key: &str) -> Failure {
+    if !failure.is_repeatable {
+        return failure;
+    }
     failure.hint(format!(
         "to repeat this very request, add --idempotency-key {idempotency_key}"
     ))
