@@ -225,7 +225,9 @@ impl Forward {
         Ok(Object::new().with("txid", txid).into())
     }
 
-    /// `devnet_reorg`. A real node gives every transaction back, so none can be dropped.
+    /// `devnet_reorg`. A real node gives every transaction back, so none can be dropped. Those that
+    /// the new branch shall not take are made unattractive to the miner; Core mines one transaction
+    /// by priority in every block nevertheless, so the new branch may hold one in each.
     ///
     /// # Errors
     /// The node's, and [`codes::METHOD_NOT_FOUND`] for a drop.
@@ -251,6 +253,9 @@ impl Forward {
             returning.extend(transactions.iter().skip(1).cloned());
             replaced.push(hash);
         }
+        if let Json::Array(waiting) = self.ask("getrawmempool", Vec::new()).await? {
+            returning.extend(waiting);
+        }
         let first = replaced.first().cloned().unwrap_or(Json::Null);
         self.ask("invalidateblock", vec![first]).await?;
         let mut deterred = Vec::new();
@@ -267,7 +272,7 @@ impl Forward {
             self.prioritise(txid, -DETER).await?;
         }
         // A payment of the wallet's may not be mined below the height at which it was made, so the node
-        // lets go of it with its block. By now the chain is high enough again.
+        // lets go of it when the chain gets shorter. By now the chain is high enough again.
         for txid in returning {
             if let Ok(known) = self.ask("gettransaction", vec![txid]).await
                 && let Some(hex) = known.get("hex")

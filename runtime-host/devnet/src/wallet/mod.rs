@@ -15,6 +15,9 @@ use keys::{Key, KeyError, Keys};
 /// The least fee rate of the wallet, in florins per 1000 bytes (`-mintxfee`).
 pub const LEAST_FEE_RATE: Florins = Florins::new(1_000_000);
 
+/// Seconds by which a transaction's time may be ahead of the clock and still count for the next one.
+const MAX_TIME_AHEAD: i64 = 300;
+
 /// A transaction that pays to or from the wallet.
 #[derive(Clone, Debug)]
 pub struct WalletTx {
@@ -143,13 +146,15 @@ impl Wallet {
             }
         }
         self.orders += 1;
-        let latest = self
-            .transactions
-            .values()
-            .map(|known| known.time)
-            .filter(|time| *time <= now + 300)
-            .max();
-        let time = block_time.map_or(now, |time| latest.unwrap_or_default().max(time.min(now)));
+        let time = match block_time {
+            None => now,
+            // First seen in a block: that block's time, but not before what came earlier.
+            Some(block_time) => {
+                let earlier = self.transactions.values().map(|known| known.time);
+                let latest = earlier.filter(|time| *time <= now + MAX_TIME_AHEAD).max();
+                latest.unwrap_or_default().max(block_time.min(now))
+            }
+        };
         let known = WalletTx {
             transaction,
             received: now,
