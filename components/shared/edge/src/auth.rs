@@ -97,6 +97,24 @@ impl Context {
         Ok(authenticated.caller)
     }
 
+    /// What an authenticated request asks for. One that cannot be read uses its signature up: its
+    /// headers are not signed, so a copy with others could be read.
+    ///
+    /// # Errors
+    /// The problem found by reading, or 401 for a replay.
+    pub async fn wanted<T>(
+        &self,
+        authenticated: &Authenticated,
+        read: Result<T, Problem>,
+    ) -> Result<T, Failure> {
+        if read.is_err() {
+            self.service()
+                .consume_signature(&authenticated.caller)
+                .await?;
+        }
+        Ok(read?)
+    }
+
     /// Checks that whoever registers `node` has the key that it registers.
     ///
     /// # Errors

@@ -105,11 +105,16 @@ impl Call {
         &self.body
     }
 
-    /// The body's members, only the allowed ones.
+    /// The body's members, only the allowed ones, of a request that says nothing in its query.
     ///
     /// # Errors
     /// 400.
     pub fn fields(&self, allowed: &[&str]) -> Result<Fields, Problem> {
+        if !self.query().is_empty() {
+            return Err(Problem::invalid_request(
+                "query parameters are not read here; put them into the body",
+            ));
+        }
         Fields::parse(&self.body, allowed)
     }
 

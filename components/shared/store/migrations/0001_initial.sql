@@ -235,11 +235,15 @@ CREATE INDEX transactions_by_wallet ON transactions (wallet_id, id);
 
 CREATE INDEX transactions_by_payment ON transactions (payment_id);
 
--- History is derived from the payment in the same step. The recipient is output 0.
+-- History is derived from the payment in the same step. The recipient is output 0. Signatures are
+-- deterministic, so a payment that is made again after it failed can be the same transaction: then
+-- its row is the newer payment's.
 CREATE TRIGGER payments_signed AFTER UPDATE OF state ON payments WHEN OLD.state = 'reserved' AND NEW.state = 'signed'
 BEGIN
     INSERT INTO transactions (wallet_id, txid, vout, recipient_address, amount, transaction_type, fee, created_at, payment_id)
-        VALUES (NEW.wallet_id, NEW.txid, 0, NEW.recipient_address, NEW.amount, 'send', NEW.fee, NEW.created_at, NEW.payment_id);
+        VALUES (NEW.wallet_id, NEW.txid, 0, NEW.recipient_address, NEW.amount, 'send', NEW.fee, NEW.created_at, NEW.payment_id)
+        ON CONFLICT (wallet_id, txid, transaction_type, vout) DO UPDATE SET
+            status = 'pending', created_at = excluded.created_at, payment_id = excluded.payment_id;
 END;
 
 CREATE TRIGGER payments_settled AFTER UPDATE OF state ON payments

@@ -37,8 +37,22 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         caller: &Caller,
         order: &Order,
     ) -> Result<Created, WalletError> {
-        if let Some(wallet) = self.store.wallet_of(&caller.node_id).await? {
+        let made = self.make_wallet(chain, caller, order).await;
+        if !made.as_ref().is_ok_and(|created| !created.replayed) {
+            // A new wallet's row has the signature. Otherwise it is used up here, so that a refused
+            // request is no good for a later replay.
             self.consume_signature(caller).await?;
+        }
+        made
+    }
+
+    async fn make_wallet(
+        &self,
+        chain: &impl Keys,
+        caller: &Caller,
+        order: &Order,
+    ) -> Result<Created, WalletError> {
+        if let Some(wallet) = self.store.wallet_of(&caller.node_id).await? {
             return earlier(wallet, caller, order);
         }
         if self.store.node_key(&caller.node_id).await?.is_none() {
@@ -60,10 +74,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 wallet,
                 replayed: false,
             }),
-            None => {
-                self.consume_signature(caller).await?;
-                earlier(self.wallet(&caller.node_id).await?, caller, order)
-            }
+            None => earlier(self.wallet(&caller.node_id).await?, caller, order),
         }
     }
 }

@@ -29,6 +29,21 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         caller: &Caller,
         key: Option<&IdempotencyKey>,
     ) -> Result<AddressMade, WalletError> {
+        let made = self.make_address(chain, caller, key).await;
+        if !made.as_ref().is_ok_and(|address| !address.replayed) {
+            // A new address's row has the signature. Otherwise it is used up here, so that a refused
+            // request is no good for a later replay.
+            self.consume_signature(caller).await?;
+        }
+        made
+    }
+
+    async fn make_address(
+        &self,
+        chain: &impl Keys,
+        caller: &Caller,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<AddressMade, WalletError> {
         let wallet = self.wallet(&caller.node_id).await?;
         let made = |address: String, replayed: bool| AddressMade {
             address,
@@ -38,7 +53,6 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if let Some(key) = key
             && let Some(address) = self.store.address_by_key(wallet.id, key).await?
         {
-            self.consume_signature(caller).await?;
             return Ok(made(address, true));
         }
         let address = fresh_address(chain, &caller.node_id, self.policy.network).await?;
@@ -51,10 +65,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         };
         match self.store.insert_address(&new).await? {
             StoredAddress::Added => Ok(made(address.to_string(), false)),
-            StoredAddress::Earlier(address) => {
-                self.consume_signature(caller).await?;
-                Ok(made(address, true))
-            }
+            StoredAddress::Earlier(address) => Ok(made(address, true)),
             StoredAddress::LimitReached => Err(WalletError::AddressLimit),
         }
     }
