@@ -12,7 +12,8 @@ async fn handle(request: Request) -> impl IntoResponse {
         let fields = call.fields(&NewAddress::FIELDS)?;
         let context = Context::open().await?;
         let authenticated = context.authenticate(&call, &node, Some(&fields)).await?;
-        let wanted = NewAddress::parse(&fields, &node, call.idempotency_key())?;
+        let read = NewAddress::parse(&fields, &node, call.idempotency_key());
+        let wanted = context.wanted(&authenticated, read).await?;
         let key = authenticated.idempotency_key(wanted.idempotency_key);
         let made = context
             .service()

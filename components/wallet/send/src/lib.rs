@@ -13,7 +13,8 @@ async fn handle(request: Request) -> impl IntoResponse {
         let fields = call.fields(&Send::FIELDS)?;
         let context = Context::open().await?;
         let authenticated = context.authenticate(&call, &node, Some(&fields)).await?;
-        let wanted = Send::parse(&fields, &node, call.idempotency_key())?;
+        let read = Send::parse(&fields, &node, call.idempotency_key());
+        let wanted = context.wanted(&authenticated, read).await?;
         let order = Order {
             request_hash: wanted.hash(),
             idempotency_key: authenticated.idempotency_key(wanted.idempotency_key),
