@@ -1,6 +1,9 @@
 //! A node: an id, a key, and signed requests.
 
 use crate::{Host, Reply, reply};
+use duxnet_api::jcs::canonical_object;
+use duxnet_api::json::parse_object;
+use duxnet_api::request::AUTH_DATA;
 use duxnet_api::signing::SigningString;
 use duxnet_units::{Network, NodeId};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -133,6 +136,25 @@ impl Node {
         let mut headers = self.headers(&self.signing(), method, target, body.as_bytes());
         headers.extend(more.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         self.try_send(method, target, body.as_bytes(), &headers)
+    }
+
+    /// The body with its signature inside, in the member `auth_data`.
+    pub fn body_form(&self, signing: &Signing, method: &str, target: &str, body: &Value) -> Value {
+        let object = parse_object(body.to_string().as_bytes()).expect("an object");
+        let content = canonical_object(&object, AUTH_DATA).expect("a canonical form");
+        let mut body = body.clone();
+        body[AUTH_DATA] = json!({
+            "signature": self.sign(signing, method, target, &content),
+            "timestamp": signing.timestamp,
+            "nonce": signing.nonce,
+        });
+        body
+    }
+
+    /// A POST without a signature of its own; the body may have one.
+    pub fn post_as_is(&self, target: &str, body: &Value) -> Reply {
+        self.try_send("POST", target, body.to_string().as_bytes(), &[])
+            .expect("the host answers")
     }
 
     pub fn get(&self, target: &str) -> Reply {
