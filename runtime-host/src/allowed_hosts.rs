@@ -61,7 +61,7 @@ enum PortRule {
 }
 
 impl AllowedHosts {
-    /// Reads the `entries` of `component`, resolving templates over `variables`.
+    /// Reads the `entries` of a component, resolving templates over `variables`.
     ///
     /// A template that resolves to nothing, or to a scheme alone, allows
     /// nothing: so that an optional endpoint can be left empty.
@@ -69,11 +69,11 @@ impl AllowedHosts {
     /// # Errors
     ///
     /// Every entry that is not one.
-    pub fn parse(component: &str, entries: &[String], variables: &Variables) -> Result<Self> {
+    pub fn parse(entries: &[String], variables: &Variables) -> Result<Self> {
         let mut faults = Collector::default();
         let mut parsed = Vec::new();
         for entry in entries {
-            let place = format!("component.{component}.allowed_outbound_hosts: {entry:?}: ");
+            let place = format!("allowed_outbound_hosts: {entry:?}: ");
             let one = one_entry(entry, variables).map_err(|f| f.prefixed(place));
             parsed.extend(faults.keep(one).flatten());
         }
@@ -319,7 +319,7 @@ mod tests {
 
     fn hosts(entries: &[&str]) -> Result<AllowedHosts> {
         let entries: Vec<String> = entries.iter().map(|e| (*e).to_owned()).collect();
-        AllowedHosts::parse("c", &entries, &variables(&[("h", "1.2.3.4"), ("e", "")]))
+        AllowedHosts::parse(&entries, &variables(&[("h", "1.2.3.4"), ("e", "")]))
     }
 
     fn allows(entry: &str, url: &str) -> bool {
@@ -409,9 +409,7 @@ mod tests {
         ];
         let faults = hosts(&entries).unwrap_err();
         assert_eq!(faults.lines().len(), entries.len(), "{faults}");
-        assert!(
-            faults.lines()[0].starts_with("component.c.allowed_outbound_hosts: \"example.com\"")
-        );
+        assert!(faults.lines()[0].starts_with("allowed_outbound_hosts: \"example.com\""));
     }
 
     proptest! {

@@ -49,17 +49,19 @@ pub struct App {
 }
 
 impl App {
-    /// Puts `manifest` together with the values of `variables`.
+    /// Puts `manifest` together with the values of `variables`. What single
+    /// components cannot be granted is collected: the startup check may have
+    /// more to say about the reason.
     ///
     /// # Errors
     ///
     /// Every fault that is found: files that are missing, dependencies that do
-    /// not fit, grants that are none, imports that nobody satisfies.
-    pub async fn load(
+    /// not fit, imports that nobody satisfies.
+    pub fn load(
         manifest: &Manifest,
         variables: &Variables,
         settings: Settings,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Collector)> {
         let mut faults = Collector::default();
         faults.keep(variables.check_required());
         let (routes, warnings) = Routes::new(&manifest.triggers)?;
@@ -75,7 +77,7 @@ impl App {
         faults.finish()?;
         let sources = sources.unwrap_or_default();
 
-        let engine = engine(&settings)?;
+        let engine = engine(&settings, triggered.len())?;
         let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
         let client = Client::new().map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
@@ -99,9 +101,10 @@ impl App {
             .filter(|(id, _)| triggered.contains(id.as_str()))
             .collect();
         let mut faults = Collector::default();
+        let mut grant_faults = Faulty::default();
         let mut runners = IndexMap::new();
         for ((id, component), compiled) in wanted.iter().zip(compiler.compile_all(&wanted)) {
-            let grants = faults.keep(granting.of(id, component));
+            let grants = grant_faults.keep(id, granting.of(id, component));
             let (Some(grants), Some(compiled)) = (grants, faults.keep(compiled)) else {
                 continue;
             };
@@ -113,12 +116,13 @@ impl App {
             "name": manifest.application.name,
             "version": manifest.application.version,
         });
-        faults.finish_with(Self {
+        let app = Self {
             routes,
             info: info.to_string(),
             client,
             runners,
-        })
+        };
+        faults.finish_with((app, grant_faults.collected()))
     }
 
     /// What runs the component `id`, if a trigger names it.
@@ -127,14 +131,17 @@ impl App {
     }
 }
 
-fn engine(settings: &Settings) -> Result<Engine> {
-    /// Beyond those that answer requests, instances are still finishing.
-    const FINISHING: usize = 4;
+/// An engine with room for all instances of all `components`.
+fn engine(settings: &Settings, components: usize) -> Result<Engine> {
+    /// More than that reserve too much of the address space; instances beyond
+    /// are refused.
+    const MOST: usize = 1000;
+    const LEAST: usize = 64;
     let instances = settings
         .bounds
         .instances
-        .saturating_mul(FINISHING)
-        .clamp(64, 1000);
+        .saturating_mul(components)
+        .clamp(LEAST, MOST);
     let engine = engine::engine(engine::Limits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
         memory_bytes: settings.memory_bytes,
@@ -194,6 +201,33 @@ struct Source {
     digest: [u8; 32],
 }
 
+/// Faults of several components, each told once with all that have it.
+#[derive(Default)]
+struct Faulty(IndexMap<String, Vec<String>>);
+
+impl Faulty {
+    fn keep<T>(&mut self, component: &str, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(faults) => {
+                for line in faults.lines() {
+                    let components = self.0.entry(line.clone()).or_default();
+                    components.push(component.to_owned());
+                }
+                None
+            }
+        }
+    }
+
+    fn collected(self) -> Collector {
+        let mut faults = Collector::default();
+        for (line, components) in self.0 {
+            faults.push(format!("component.{}.{line}", components.join(", ")));
+        }
+        faults
+    }
+}
+
 /// What each component is granted.
 struct Granting<'a> {
     values: BTreeMap<String, ComponentVariables>,
@@ -208,7 +242,6 @@ impl Granting<'_> {
         let mut faults = Collector::default();
         let id_arc: Arc<str> = Arc::from(id);
         let allowed = faults.keep(AllowedHosts::parse(
-            id,
             &component.allowed_outbound_hosts,
             self.variables,
         ));
@@ -216,7 +249,7 @@ impl Granting<'_> {
         if let Err(unknown) = &databases {
             for name in unknown {
                 faults.push(format!(
-                    "component.{id}.sqlite_databases: there is no database {name:?}; only {:?} \
+                    "sqlite_databases: there is no database {name:?}; only {:?} \
                      needs no runtime configuration, and this host reads none",
                     Databases::well_known()
                 ));
@@ -226,7 +259,7 @@ impl Granting<'_> {
             .values
             .get(id)
             .cloned()
-            .ok_or_else(|| Faults::one(format!("component.{id} has no variables")))?;
+            .ok_or_else(|| Faults::one("variables: there are none"))?;
         let outbound = outbound::Grant {
             component: Arc::clone(&id_arc),
             allowed: allowed.unwrap_or_default(),
@@ -323,6 +356,7 @@ impl Compiler<'_> {
                 id,
                 bytes(&component.source),
                 dependencies,
+                !component.environment.is_empty(),
             )?)
         };
         let compiled = match self.cache {
@@ -351,6 +385,7 @@ impl Compiler<'_> {
             fingerprint.add(&digest.unwrap_or_default());
         };
         fingerprint.add(id.as_bytes());
+        fingerprint.add(&[u8::from(!component.environment.is_empty())]);
         add_file(&mut fingerprint, &component.source);
         for dependency in &component.dependencies {
             let (path, _) = dependency_path(self.manifest, &dependency.source);

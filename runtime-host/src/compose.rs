@@ -80,7 +80,7 @@ pub enum ComposeError {
 }
 
 /// Composes `source`, the bytes of `component`, with `dependencies` and the
-/// bytes of each.
+/// bytes of each; `environment` tells whether the component has any.
 ///
 /// # Errors
 ///
@@ -89,6 +89,7 @@ pub fn compose(
     component: &str,
     source: Vec<u8>,
     dependencies: Vec<(&Dependency, Vec<u8>)>,
+    environment: bool,
 ) -> Result<Vec<u8>, ComposeError> {
     if dependencies.is_empty() {
         return Ok(source);
@@ -118,12 +119,13 @@ pub fn compose(
                 });
             }
         }
-        let isolated = deny::isolate(bytes, &dependency.inherit).map_err(|reason| {
-            ComposeError::Isolation {
-                dependency: dependency.name.to_string(),
-                reason,
-            }
-        })?;
+        let isolated =
+            deny::isolate(bytes, &dependency.inherit, environment).map_err(|reason| {
+                ComposeError::Isolation {
+                    dependency: dependency.name.to_string(),
+                    reason,
+                }
+            })?;
         let instance = composer
             .instantiate(isolated)
             .with_context(|| format!("dependency '{}'", dependency.name))?;

@@ -11,8 +11,9 @@
 //! so covers every version.
 //!
 //! `wasi:cli/environment` and `wasi:filesystem/preopens` are imported by every
-//! Rust component, also when it uses neither. They are given the empty answer
-//! instead of a trap.
+//! Rust component, also when it uses neither. They get the empty answer instead
+//! of a trap; and where the host itself would answer nothing else, since the
+//! parent has no environment and no component has files, they are left alone.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -50,13 +51,27 @@ impl Refusal {
     }
 }
 
-/// `dependency` without the imports that `inherit` does not include.
+/// `dependency` without the imports that `inherit` does not include and that
+/// would give it something; `environment` tells whether its parent has any.
 ///
 /// # Errors
 ///
 /// It is not a component, or its types cannot be taken apart; the dependency
 /// must then not be used.
-pub fn isolate(dependency: Vec<u8>, inherit: &Inherit) -> anyhow::Result<Vec<u8>> {
+pub fn isolate(
+    dependency: Vec<u8>,
+    inherit: &Inherit,
+    environment: bool,
+) -> anyhow::Result<Vec<u8>> {
+    let withheld = |family: InheritKey| match family {
+        InheritKey::Files => false,
+        InheritKey::Environment => environment && !inherit.includes(family),
+        InheritKey::AiModels
+        | InheritKey::AllowedOutboundHosts
+        | InheritKey::KeyValueStores
+        | InheritKey::SqliteDatabases
+        | InheritKey::Variables => !inherit.includes(family),
+    };
     let mut isolated = dependency;
     for refusal in [Refusal::Trap, Refusal::Empty] {
         let DecodedWasm::Component(resolve, world) =
@@ -72,7 +87,7 @@ pub fn isolate(dependency: Vec<u8>, inherit: &Inherit) -> anyhow::Result<Vec<u8>
                     return None;
                 };
                 let family = capabilities::family(&resolve.name_world_key(key))?;
-                (!inherit.includes(family) && Refusal::of(family) == refusal).then_some(*id)
+                (withheld(family) && Refusal::of(family) == refusal).then_some(*id)
             })
             .collect();
         if !denied.is_empty() {
@@ -83,13 +98,13 @@ pub fn isolate(dependency: Vec<u8>, inherit: &Inherit) -> anyhow::Result<Vec<u8>
                 .with_context(|| format!("cannot deny {}", names.join(", ")))?;
         }
     }
-    check(&isolated, inherit)?;
+    check(&isolated, withheld)?;
     Ok(isolated)
 }
 
 /// Looks once more at the result, so that an error above could only ever refuse
 /// and never grant.
-fn check(isolated: &[u8], inherit: &Inherit) -> anyhow::Result<()> {
+fn check(isolated: &[u8], withheld: impl Fn(InheritKey) -> bool) -> anyhow::Result<()> {
     let decoded = wit_component::decode(isolated)?;
     let DecodedWasm::Component(resolve, world) = &decoded else {
         anyhow::bail!("it is a WIT package and not a component");
@@ -97,7 +112,7 @@ fn check(isolated: &[u8], inherit: &Inherit) -> anyhow::Result<()> {
     for key in resolve.worlds[*world].imports.keys() {
         let name = resolve.name_world_key(key);
         if let Some(family) = capabilities::family(&name)
-            && !inherit.includes(family)
+            && withheld(family)
         {
             anyhow::bail!(
                 "it still imports {name}, but {:?} is not inherited",

@@ -17,11 +17,11 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// A composed component has several core modules (its own, one for each
 /// dependency, and small ones that join them).
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// Each of these modules may have a memory.
-const MEMORIES_PER_COMPONENT: u32 = 4;
+const MEMORIES_PER_COMPONENT: u32 = 8;
 /// Each may have tables, too.
-const TABLES_PER_COMPONENT: u32 = 8;
+const TABLES_PER_COMPONENT: u32 = 16;
 /// Stacks an instance uses at once: its request and the tasks it has started.
 const STACKS_PER_INSTANCE: u32 = 4;
 /// What of a memory is kept for its next instance instead of being returned to

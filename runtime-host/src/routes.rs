@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use routefinder::{RouteSpec, Segment};
+
 use crate::fault::{Collector, Result};
 use crate::manifest::{Route, Trigger};
 
@@ -147,10 +149,17 @@ fn normalised(raw: &str) -> String {
     }
 }
 
-fn spec(based: &str) -> Result<routefinder::RouteSpec, String> {
-    match based.strip_suffix("/...") {
-        Some(prefix) => format!("{prefix}/*").parse(),
-        None => based.parse(),
+fn spec(based: &str) -> Result<RouteSpec, String> {
+    let spec: RouteSpec = match based.strip_suffix("/...") {
+        Some(prefix) => format!("{prefix}/*").parse()?,
+        None => based.parse()?,
+    };
+    // The router takes such routes, and panics at the first path.
+    match spec.segments() {
+        [before @ .., _] if before.contains(&Segment::Wildcard) => {
+            Err("a wildcard must be the last segment".to_owned())
+        }
+        _ => Ok(spec),
     }
 }
 
@@ -237,14 +246,14 @@ mod tests {
 
     #[test]
     fn bad_patterns_are_told_together() {
-        let triggers: Vec<Trigger> = ["/*x", "/:", "/ok"]
+        let triggers: Vec<Trigger> = ["/*x", "/:", "/*.0", "/ok"]
             .iter()
             .map(|pattern| Trigger {
                 route: Route::Pattern((*pattern).to_owned()),
                 component: "c".to_owned(),
             })
             .collect();
-        assert_eq!(Routes::new(&triggers).unwrap_err().lines().len(), 2);
+        assert_eq!(Routes::new(&triggers).unwrap_err().lines().len(), 3);
     }
 
     proptest! {

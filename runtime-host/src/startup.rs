@@ -34,9 +34,9 @@ struct Report {
 /// The faults which the component lists, as JSON or as lines.
 pub async fn check(app: &App, id: &str) -> Result<()> {
     let place = |what: String| Faults::one(format!("the startup check of {id} {what}"));
-    let runner = app
-        .runner(id)
-        .ok_or_else(|| place("is not possible: no trigger names this component".to_owned()))?;
+    let runner = app.runner(id).ok_or_else(|| {
+        place("is not possible: it is not loaded, or no trigger names it".to_owned())
+    })?;
     let (mut head, ()) = Request::get("/")
         .header(header::HOST, "localhost")
         .body(())

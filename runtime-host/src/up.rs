@@ -26,17 +26,17 @@ const STATE_DIRECTORY: &str = ".spin";
 ///
 /// Whatever keeps the application from starting.
 pub(crate) async fn up(args: Up) -> Result<()> {
-    let manifest = manifest::load(&args.from.path)?;
+    let manifest = Arc::new(manifest::load(&args.from.path)?);
     let config = match &args.config {
         Some(path) => config_yaml::load(path, &manifest.host.config)?,
         None => ConfigFile::default(),
     };
     logging::start(config.level, config.log_file.as_deref())?;
-    let mut signals = Signals::install()?;
     let mut variables = variables(&args, &manifest, config.variables)?;
     if args.build {
         build::build(&manifest)?;
     }
+    let mut signals = Signals::install()?;
     // Before the components are compiled: a port in use is told at once.
     let listener = listen(args.http_listen).await?;
     let address = listener
@@ -54,11 +54,16 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     } else {
         None
     };
-    let app = App::load(&manifest, &variables, settings(&args, &manifest)?).await?;
+    let loading = load(
+        Arc::clone(&manifest),
+        variables,
+        settings(&args, &manifest)?,
+    );
+    let app = tokio::select! {
+        app = loading => app?,
+        () = signals.next() => return Ok(()),
+    };
     app.client.set_own_address(address);
-    if let Some(id) = &manifest.host.startup_check {
-        startup::check(&app, id).await?;
-    }
     print_addresses(&app, &manifest, address, args.quiet);
     if let Some((_, access)) = &devnet {
         access.print();
@@ -89,6 +94,19 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         devnet.shutdown().await;
     }
     Ok(())
+}
+
+/// Puts the application together and lets it check its configuration.
+async fn load(manifest: Arc<Manifest>, variables: Variables, settings: Settings) -> Result<App> {
+    let startup_check = manifest.host.startup_check.clone();
+    let loading = tokio::task::spawn_blocking(move || App::load(&manifest, &variables, settings));
+    let (app, mut faults) = loading
+        .await
+        .map_err(|e| Faults::one(format!("loading failed: {e}")))??;
+    if let Some(id) = startup_check {
+        faults.keep(startup::check(&app, &id).await);
+    }
+    faults.finish_with(app)
 }
 
 fn variables(

@@ -231,14 +231,22 @@ fn checked() -> Application {
         startup_check = "check"
         [variables]
         verdict = { default = "good" }
+        port = { default = "1" }
         [[trigger.http]]
         route = "/..."
         component = "probe"
+        [[trigger.http]]
+        route = "/again"
+        component = "again"
         [[trigger.http]]
         route = { private = true }
         component = "check"
         [component.probe]
         source = "@probe@"
+        allowed_outbound_hosts = ["http://a:{{ port }}"]
+        [component.again]
+        source = "@probe@"
+        allowed_outbound_hosts = ["http://a:{{ port }}"]
         [component.check]
         source = "@check@"
         variables = { verdict = "{{ verdict }}" }
@@ -255,6 +263,14 @@ fn the_startup_check_s_faults_are_told_together() {
     let (lines, code) = app.refused(&["--variable", "verdict=bad"]);
     assert_eq!(code, 2);
     assert_eq!(lines, ["rpc_host is empty", "rpc_port is no port"]);
+    // What the host finds by itself does not hide it.
+    let worse = ["--variable", "verdict=bad", "--variable", "port=x"];
+    let (lines, code) = app.refused(&worse);
+    assert_eq!((lines.len(), code), (3, 2), "{lines:#?}");
+    has(
+        &lines,
+        "component.probe, again.allowed_outbound_hosts: \"http://a:{{ port }}\"",
+    );
     let (lines, code) = app.refused(&["--variable", "verdict=text"]);
     assert_eq!(code, 2);
     assert_eq!(lines, ["first fault", "second fault"]);

@@ -5,7 +5,9 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(_request: Request) -> impl IntoResponse {
-    let verdict = spin_sdk::variables::get("verdict").await.unwrap_or_default();
+    let verdict = spin_sdk::variables::get("verdict")
+        .await
+        .unwrap_or_default();
     match verdict.as_str() {
         "good" => (200, r#"{"warnings":["it is only a test"]}"#.to_owned()),
         "text" => (500, "first fault\nsecond fault\n".to_owned()),
