@@ -43,8 +43,15 @@ impl Books {
             .unwrap()
     }
 
+    /// Makes the leases of interrupted requests run out: what they left is anyone's now.
+    pub fn expire_leases(&self) {
+        self.0
+            .execute("UPDATE payments SET lease_until = lease_until - 120", [])
+            .unwrap();
+    }
+
     pub fn addresses_of(&self, node_id: &str) -> Vec<String> {
-        let sql = "SELECT address FROM addresses JOIN wallets ON wallets.id = wallet_id WHERE node_id = ?";
+        let sql = "SELECT addresses.address FROM addresses JOIN wallets ON wallets.id = wallet_id WHERE node_id = ?";
         let mut statement = self.0.prepare(sql).unwrap();
         let rows = statement.query_map([node_id], |row| row.get(0)).unwrap();
         rows.map(Result::unwrap).collect()

@@ -5,7 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
+
+static LAUNCHES: AtomicU32 = AtomicU32::new(0);
 
 /// How to start a host.
 #[derive(Clone, Default)]
@@ -13,6 +16,7 @@ pub struct HostOptions {
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
     folder: Option<Arc<TempDir>>,
+    manifest: Option<PathBuf>,
 }
 
 impl HostOptions {
@@ -20,6 +24,38 @@ impl HostOptions {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// State and log of the host are here; several hosts can share them.
+    pub fn folder(mut self, folder: &Arc<TempDir>) -> Self {
+        self.folder = Some(Arc::clone(folder));
+        self
+    }
+
+    /// What a host on this chain needs; variables that are set already stay.
+    pub fn on(self, chain: &Chain) -> Self {
+        let rpc = chain.address();
+        let mut with_chain = HostOptions::default()
+            .variable("network", "regtest")
+            .variable("confirmations_required", "1")
+            .variable("max_transactions_per_window", "1000")
+            .variable("rpc_host", &rpc.ip().to_string())
+            .variable("rpc_port", &rpc.port().to_string())
+            .variable("rpc_user", chain.user())
+            .variable("rpc_password", chain.password());
+        for (name, value) in &self.variables {
+            with_chain = with_chain.variable(name, value);
+        }
+        with_chain.arguments = self.arguments;
+        with_chain.folder = self.folder;
+        with_chain.manifest = self.manifest;
+        with_chain
+    }
+
+    /// Another manifest than the project's.
+    pub fn manifest(mut self, path: &Path) -> Self {
+        self.manifest = Some(path.to_owned());
         self
     }
 
@@ -41,35 +77,39 @@ pub struct Host {
 impl Host {
     /// Starts a host on the chain and waits until it serves.
     pub fn start(chain: &Chain, options: HostOptions) -> Host {
-        let rpc = chain.address();
-        let mut with_chain = HostOptions::default()
-            .variable("network", "regtest")
-            .variable("confirmations_required", "1")
-            .variable("max_transactions_per_window", "1000")
-            .variable("rpc_host", &rpc.ip().to_string())
-            .variable("rpc_port", &rpc.port().to_string())
-            .variable("rpc_user", chain.user())
-            .variable("rpc_password", chain.password());
-        for (name, value) in &options.variables {
-            with_chain = with_chain.variable(name, value);
-        }
-        with_chain.arguments = options.arguments;
-        with_chain.folder = options.folder;
-        Host::launch(with_chain)
+        Host::launch(options.on(chain))
     }
 
-    fn launch(options: HostOptions) -> Host {
+    /// A host with exactly these options that must not come to serve: its exit code, and what it
+    /// said.
+    pub fn refuses(options: HostOptions) -> (Option<i32>, String) {
+        let (mut host, _) = Host::spawn(options);
+        let mut code = None;
+        eventually("the host ends", || {
+            code = host.child.try_wait().unwrap();
+            code.is_some()
+        });
+        (code.and_then(|status| status.code()), host.log())
+    }
+
+    fn spawn(options: HostOptions) -> (Host, PathBuf) {
         artifacts::components();
         let folder = options
             .folder
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        let output = folder.path().join("stdout");
+        let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
+        let output = folder.path().join(format!("stdout-{launch}"));
         let mut command = Command::new(artifacts::artifact("runtime-host"));
         command
             .arg("up")
             .arg("--from")
-            .arg(artifacts::root().join("spin.toml"))
+            .arg(
+                options
+                    .manifest
+                    .clone()
+                    .unwrap_or_else(|| artifacts::root().join("spin.toml")),
+            )
             .args(["--listen", "127.0.0.1:0", "--state-dir"])
             .arg(folder.path().join("state"))
             .args(&options.arguments)
@@ -85,12 +125,18 @@ impl Host {
         for (name, value) in &options.variables {
             command.arg("--variable").arg(format!("{name}={value}"));
         }
-        let mut host = Host {
+        let host = Host {
             child: command.spawn().expect("the host starts"),
             options,
             folder,
             url: String::new(),
         };
+        (host, output)
+    }
+
+    /// Starts a host with exactly these options and waits until it serves.
+    pub fn launch(options: HostOptions) -> Host {
+        let (mut host, output) = Host::spawn(options);
         let mut url = None;
         eventually("the host serves", || {
             if let Some(status) = host.child.try_wait().unwrap() {
@@ -118,6 +164,11 @@ impl Host {
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder, for another host on the same state.
+    pub fn shared_folder(&self) -> &Arc<TempDir> {
+        &self.folder
     }
 
     /// Everything the host has logged, over restarts.
