@@ -11,8 +11,9 @@ const ALL_CONFIRMATIONS: u32 = 9_999_999;
 /// How long an unlocked wallet stays unlocked at most, should the lock call not arrive. An
 /// integer: any other type unlocks for ever (FACTS 11).
 const UNLOCK_SECONDS: u32 = 10;
-/// How often a signature is tried anew when another request locked the wallet in between.
-const UNLOCK_ATTEMPTS: u32 = 5;
+/// How often a signature is tried anew when another request locked the wallet in between. With
+/// many requests at once that happens to one of them many times; the deadline usually comes first.
+const UNLOCK_ATTEMPTS: u32 = 50;
 
 /// Unknown address, transaction or block.
 const NOT_FOUND: i32 = -5;

@@ -76,19 +76,6 @@ pub struct WalletCreated {
     pub wallet: Wallet,
 }
 
-/// What a wallet holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Holdings {
-    /// What can be spent now: confirmed money and own change, less what is reserved.
-    pub available: Amount,
-    /// Outputs with enough confirmations.
-    pub confirmed: Amount,
-    /// Money from others that has too few confirmations; never spendable.
-    pub pending: Amount,
-    /// Coins that payments under way have taken.
-    pub reserved: Amount,
-}
-
 /// Answer of `GET /wallet/{node_id}/balance`.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the field names are the specification's")]
@@ -108,30 +95,6 @@ pub struct Balance {
     pub pending_florins: Florins,
     pub reserved: Flop,
     pub reserved_florins: Florins,
-}
-
-impl Balance {
-    /// The answer for a wallet.
-    #[must_use]
-    pub fn new(node_id: String, wallet_name: String, address: String, holdings: Holdings) -> Self {
-        Balance {
-            success: true,
-            node_id,
-            wallet_name,
-            address,
-            balance: Flop(holdings.available),
-            currency: CURRENCY,
-            balance_florins: Florins(holdings.available),
-            available: Flop(holdings.available),
-            available_florins: Florins(holdings.available),
-            confirmed: Flop(holdings.confirmed),
-            confirmed_florins: Florins(holdings.confirmed),
-            pending: Flop(holdings.pending),
-            pending_florins: Florins(holdings.pending),
-            reserved: Flop(holdings.reserved),
-            reserved_florins: Florins(holdings.reserved),
-        }
-    }
 }
 
 /// One row of a wallet's history.

@@ -6,7 +6,7 @@ use duxnet_api::jcs;
 use duxnet_api::problem::{Code, Problem};
 use duxnet_api::request::{AUTH_DATA, Fields, parse_node_id};
 use duxnet_api::signing::{self, PublicKey, SigningString};
-use duxnet_store::SignatureUse;
+use duxnet_store::{SignatureUse, Wallet};
 use duxnet_units::{IdempotencyKey, NodeId};
 use duxnet_wallet::{Caller, Clock as _};
 
@@ -113,6 +113,16 @@ impl Context {
                 .await?;
         }
         Ok(read?)
+    }
+
+    /// The wallet of the path's node, for that node itself to read.
+    ///
+    /// # Errors
+    /// As [`Context::authenticate_read`], and 404 where there is no wallet.
+    pub async fn own_wallet(&self, call: &Call) -> Result<Wallet, Failure> {
+        let node = call.node_id()?;
+        self.authenticate_read(call, &node).await?;
+        Ok(self.service().wallet(&node).await?)
     }
 
     /// Checks that whoever registers `node` has the key that it registers.

@@ -3,7 +3,7 @@
 use crate::Answer;
 use duxnet_api::cursor;
 use duxnet_api::response::{
-    AddressMade, Balance, Directory, Flop, Florins, History, Holdings, Node, OneNode, Registered,
+    AddressMade, Balance, CURRENCY, Directory, Flop, Florins, History, Node, OneNode, Registered,
     Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
 };
 use duxnet_store::{PaymentState, StoredTransaction};
@@ -47,18 +47,23 @@ pub fn wallet(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> An
 /// `GET /wallet/{node_id}/balance`.
 #[must_use]
 pub fn balance(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> Answer {
-    let holdings = Holdings {
-        available: holdings.available,
-        confirmed: holdings.confirmed,
-        pending: holdings.pending,
-        reserved: holdings.reserved,
-    };
-    Answer::ok(&Balance::new(
-        wallet.node_id.to_string(),
-        wallet.wallet_name.clone(),
-        wallet.address.clone(),
-        holdings,
-    ))
+    Answer::ok(&Balance {
+        success: true,
+        node_id: wallet.node_id.to_string(),
+        wallet_name: wallet.wallet_name.clone(),
+        address: wallet.address.clone(),
+        balance: Flop(holdings.available),
+        currency: CURRENCY,
+        balance_florins: Florins(holdings.available),
+        available: Flop(holdings.available),
+        available_florins: Florins(holdings.available),
+        confirmed: Flop(holdings.confirmed),
+        confirmed_florins: Florins(holdings.confirmed),
+        pending: Flop(holdings.pending),
+        pending_florins: Florins(holdings.pending),
+        reserved: Flop(holdings.reserved),
+        reserved_florins: Florins(holdings.reserved),
+    })
 }
 
 fn transaction(stored: &StoredTransaction, confirmations: Option<u32>) -> Transaction {

@@ -8,13 +8,10 @@ use spin_sdk::http_service;
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "GET", async |call| {
-        let node = call.node_id()?;
         expect_no_query(call.query())?;
         let context = Context::open().await?;
-        context.authenticate_read(&call, &node).await?;
-        let service = context.service();
-        let wallet = service.wallet(&node).await?;
-        let holdings = service.holdings(&ChainReader, &wallet).await?;
+        let wallet = context.own_wallet(&call).await?;
+        let holdings = context.service().holdings(&ChainReader, &wallet).await?;
         Ok(render::balance(&wallet, &holdings))
     })
     .await

@@ -9,12 +9,9 @@ use spin_sdk::http_service;
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "GET", async |call| {
-        let node = call.node_id()?;
         let query = HistoryQuery::parse(call.query())?;
         let context = Context::open().await?;
-        context.authenticate_read(&call, &node).await?;
-        let service = context.service();
-        let wallet = service.wallet(&node).await?;
+        let wallet = context.own_wallet(&call).await?;
         let filter = HistoryFilter {
             before_id: query.page.after,
             transaction_type: query.transaction_type,
@@ -23,7 +20,8 @@ async fn handle(request: Request) -> impl IntoResponse {
             until: query.until,
         };
         let log = |error: &_| eprintln!("history without the chain node: {error}");
-        let page = service
+        let page = context
+            .service()
             .history(&ChainReader, &wallet, &filter, query.page.limit, log)
             .await?;
         Ok(render::history(&wallet, &page))
