@@ -12,7 +12,7 @@ pub fn root() -> &'static Path {
 }
 
 /// The folder with this build's programs: `target/release` or `target/debug`.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let deps = test.parent().expect("a test lies in deps/");
     deps.parent()

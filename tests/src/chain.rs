@@ -1,16 +1,13 @@
 //! The chain of a test: the devnet, or the real daemon behind the devnet's front.
 
+use crate::daemon::Daemon;
 use crate::{eventually, reply};
 use devnet::{Devnet, Options};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Blocks that a real daemon mines before a test: enough mature coinbases for many payments.
-const INITIAL_BLOCKS: u32 = 60;
 const USER: &str = "chain-user";
 const PASSWORD: &str = "chain-secret";
 
@@ -30,18 +27,6 @@ pub struct Chain {
     daemon: Option<Daemon>,
 }
 
-struct Daemon {
-    child: Child,
-    _folder: TempDir,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Chain {
     pub fn start() -> Chain {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -51,7 +36,8 @@ impl Chain {
             .unwrap();
         let (daemon, forward) = match std::env::var("FLOPCOIND") {
             Ok(program) => {
-                let (daemon, url) = start_daemon(&program);
+                let daemon = Daemon::start(&program, (USER, PASSWORD));
+                let url = daemon.url();
                 (Some(daemon), Some(url))
             }
             Err(_) => (None, None),
@@ -214,58 +200,6 @@ fn florins(flop: &str) -> u64 {
         .florins()
 }
 
-fn base64(text: &str) -> String {
+pub(crate) fn base64(text: &str) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-fn start_daemon(program: &str) -> (Daemon, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let (rpc_port, port) = (free_port(), free_port());
-    let child = Command::new(program)
-        .arg("-regtest")
-        .arg(format!("-datadir={}", folder.path().display()))
-        .arg(format!("-rpcuser={USER}"))
-        .arg(format!("-rpcpassword={PASSWORD}"))
-        .arg(format!("-rpcport={rpc_port}"))
-        .arg(format!("-port={port}"))
-        .args(["-listen=0", "-dnsseed=0", "-printtoconsole=0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("FLOPCOIND runs");
-    let daemon = Daemon {
-        child,
-        _folder: folder,
-    };
-    let url = format!("http://127.0.0.1:{rpc_port}/");
-    let headers = [(
-        "authorization",
-        format!("Basic {}", base64(&format!("{USER}:{PASSWORD}"))),
-    )];
-    let call = |method: &str, parameters: Value| {
-        let body = json!({"id": 0, "method": method, "params": parameters}).to_string();
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        reply::request("POST", &url, &headers, body.as_bytes())
-            .is_ok_and(|reply| reply.status == 200)
-    };
-    eventually("the daemon answers", || call("getblockcount", json!([])));
-    assert!(
-        call("generate", json!([INITIAL_BLOCKS])),
-        "the daemon mines"
-    );
-    (
-        daemon,
-        format!("http://{USER}:{PASSWORD}@127.0.0.1:{rpc_port}"),
-    )
 }

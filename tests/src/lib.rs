@@ -17,6 +17,7 @@
 mod artifacts;
 mod books;
 mod chain;
+mod daemon;
 mod host;
 mod node;
 mod reply;

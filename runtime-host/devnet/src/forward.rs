@@ -25,7 +25,10 @@ const LEAST_BALANCE: Florins = Florins::flop(1_000_000);
 const LEAST_COINS: usize = 50;
 /// Blocks mined at once to get there.
 const FUNDING_BLOCKS: u32 = 60;
-/// Moves a transaction out of what a miner takes.
+/// What a payment of the faucet costs: more than its bytes need.
+const FAUCET_FEE: Florins = Florins::flop(1);
+/// Moves a transaction out of what a miner takes. The node needs `-blockprioritysize=0`: else it
+/// fills the first place of a block with whatever is oldest, however much that is deterred.
 const DETER: i64 = -1_000_000_000_000;
 
 /// The real node cannot be used.
@@ -208,20 +211,49 @@ impl Forward {
         self.ask("generate", vec![Json::int(blocks)]).await
     }
 
-    /// `devnet_faucet`: the node's default account pays. If its memory pool does not take the payment,
-    /// because it builds on too many others, a block makes room.
+    /// `devnet_faucet`: a coin that the node mined pays. The node's own selection is not asked: it
+    /// would take coins of whoever else has addresses in its wallet (Core's accounts own none).
     ///
     /// # Errors
-    /// The node's.
+    /// The node's, and [`codes::INSUFFICIENT_FUNDS`] until a block confirms more of its coins.
     pub async fn faucet(&self, payment: &Payment) -> Result<Json, RpcError> {
-        let params = vec![Json::text(payment.address), Json::amount(payment.amount)];
-        let txid = self.ask("sendtoaddress", params).await?;
-        let sent = self.ask("gettransaction", vec![txid.clone()]).await?;
-        if sent.get("trusted") == Some(&Json::Bool(false)) {
-            self.mine(1).await?;
-            let hex = sent.get("hex").cloned().unwrap_or(Json::Null);
-            self.ask("sendrawtransaction", vec![hex]).await?;
-        }
+        let price = payment.amount.plus(FAUCET_FEE);
+        let coins = self.ask("listunspent", vec![Json::int(1)]).await?;
+        let (coin, worth) = coins
+            .as_array()
+            .unwrap_or_default()
+            .iter()
+            .filter(|coin| matches!(coin.get("account").and_then(Json::as_str), None | Some("")))
+            .filter_map(|coin| match coin.get("amount") {
+                Some(Json::Number(token)) => Some((coin, Florins::parse(token).ok()?)),
+                _ => None,
+            })
+            .max_by_key(|(_, worth)| *worth)
+            .filter(|(_, worth)| *worth > price)
+            .ok_or_else(|| {
+                let message = "the node has no mined coin that is large enough; mine a block";
+                RpcError::new(codes::INSUFFICIENT_FUNDS, message)
+            })?;
+        let member = |name| coin.get(name).cloned().unwrap_or(Json::Null);
+        let input = Object::new()
+            .with("txid", member("txid"))
+            .with("vout", member("vout"));
+        let Json::String(change) = self.ask("getrawchangeaddress", Vec::new()).await? else {
+            return Err(RpcError::new(
+                codes::INTERNAL,
+                "getrawchangeaddress is no text",
+            ));
+        };
+        let outputs = Object::new()
+            .with(&payment.address.to_string(), Json::amount(payment.amount))
+            .with(&change, Json::amount(worth.minus(price)));
+        let inputs = Json::Array(vec![input.into()]);
+        let raw = self
+            .ask("createrawtransaction", vec![inputs, outputs.into()])
+            .await?;
+        let signed = self.ask("signrawtransaction", vec![raw]).await?;
+        let hex = signed.get("hex").cloned().unwrap_or(Json::Null);
+        let txid = self.ask("sendrawtransaction", vec![hex]).await?;
         Ok(Object::new().with("txid", txid).into())
     }
 
