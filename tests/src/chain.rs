@@ -148,6 +148,18 @@ impl Chain {
         self.must("devnet_reorg", json!({"depth": depth}));
     }
 
+    /// Encrypts the node's wallet, which is locked then. A real daemon ends itself for that and is
+    /// started again.
+    pub fn encrypt(&mut self, passphrase: &str) {
+        self.must("encryptwallet", json!([passphrase]));
+        if let Some(daemon) = &mut self.daemon {
+            daemon.start_again();
+        }
+        eventually("the node answers", || {
+            self.rpc("getwalletinfo", json!([])).is_ok()
+        });
+    }
+
     /// Tampers with calls of `method`; see the devnet's `devnet_fault`.
     pub fn fault(&self, fault: Value) {
         self.must("devnet_fault", fault);

@@ -18,6 +18,8 @@ const LONGEST_USE: Duration = Duration::from_secs(12 * 3600);
 
 pub(crate) struct Daemon {
     child: Child,
+    options: Vec<String>,
+    program: String,
     address: String,
     credentials: (&'static str, &'static str),
     _folder: Option<TempDir>,
@@ -49,30 +51,42 @@ impl Daemon {
     fn launch(program: &str, folder: &Path, credentials: (&'static str, &'static str)) -> Daemon {
         let (rpc_port, port) = (free_port(), free_port());
         let (user, password) = credentials;
-        let child = Command::new(program)
-            .arg("-regtest")
-            .arg(format!("-datadir={}", folder.display()))
-            .arg(format!("-rpcuser={user}"))
-            .arg(format!("-rpcpassword={password}"))
-            .arg(format!("-rpcport={rpc_port}"))
-            .arg(format!("-port={port}"))
-            .args(["-listen=0", "-dnsseed=0", "-printtoconsole=0"])
+        let options = vec![
+            "-regtest".to_owned(),
+            format!("-datadir={}", folder.display()),
+            format!("-rpcuser={user}"),
+            format!("-rpcpassword={password}"),
+            format!("-rpcport={rpc_port}"),
+            format!("-port={port}"),
+            "-listen=0".to_owned(),
+            "-dnsseed=0".to_owned(),
+            "-printtoconsole=0".to_owned(),
             // For reorganisations that leave transactions out (devnet::forward).
-            .arg("-blockprioritysize=0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("FLOPCOIND runs");
+            "-blockprioritysize=0".to_owned(),
+        ];
         let daemon = Daemon {
-            child,
+            child: run(program, &options),
+            options,
+            program: program.to_owned(),
             address: format!("127.0.0.1:{rpc_port}"),
             credentials,
             _folder: None,
         };
-        eventually("the daemon answers", || {
-            daemon.call("getblockcount", json!([]))
-        });
+        daemon.wait_until_it_answers();
         daemon
+    }
+
+    fn wait_until_it_answers(&self) {
+        eventually("the daemon answers", || {
+            self.call("getblockcount", json!([]))
+        });
+    }
+
+    /// Starts it again after it ended by itself, in the same folder and at the same address.
+    pub(crate) fn start_again(&mut self) {
+        self.child.wait().unwrap();
+        self.child = run(&self.program, &self.options);
+        self.wait_until_it_answers();
     }
 
     fn call(&self, method: &str, parameters: Value) -> bool {
@@ -88,6 +102,15 @@ impl Daemon {
         )
         .is_ok_and(|reply| reply.status == 200)
     }
+}
+
+fn run(program: &str, options: &[String]) -> Child {
+    Command::new(program)
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("FLOPCOIND runs")
 }
 
 /// The folder of a daemon that has mined and stopped; kept beside the programs, because mining

@@ -2,27 +2,18 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::json;
-use tests::{Host, HostOptions, Node, World, eventually, in_parallel};
+use tests::{Host, HostOptions, Node, World, in_parallel};
 
 const FLOP: u64 = 100_000_000;
 const PASSPHRASE: &str = "correct horse";
 
-/// A wallet with these coins on a chain node whose wallet is encrypted and locked; none on a real
-/// daemon, which ends itself when it encrypts.
-fn encrypted(coins: &[&str]) -> Option<(World, Node, String)> {
-    let world = World::start();
-    if world.chain.is_real() {
-        println!("skipped: a real daemon stops when its wallet is encrypted");
-        return None;
-    }
+/// A wallet with these coins on a chain node whose wallet is encrypted and locked.
+fn encrypted(coins: &[&str]) -> (World, Node, String) {
+    let mut world = World::start();
     let node = world.funded_node("node_001", coins);
     let recipient = world.chain.foreign_address();
-    let passphrase = json!([PASSPHRASE]);
-    world.chain.rpc("encryptwallet", passphrase).unwrap();
-    eventually("the node is back", || {
-        world.chain.rpc("getwalletinfo", json!([])).is_ok()
-    });
-    Some((world, node, recipient))
+    world.chain.encrypt(PASSPHRASE);
+    (world, node, recipient)
 }
 
 /// Another host on the same database that has this passphrase.
@@ -49,17 +40,13 @@ fn assert_refused_and_untouched(world: &World, node: &Node, recipient: &str) {
 
 #[test]
 fn without_the_passphrase_signing_is_unavailable() {
-    let Some((world, node, recipient)) = encrypted(&["100"]) else {
-        return;
-    };
+    let (world, node, recipient) = encrypted(&["100"]);
     assert_refused_and_untouched(&world, &node, &recipient);
 }
 
 #[test]
 fn with_a_wrong_passphrase_signing_is_unavailable_and_it_is_told_to_nobody() {
-    let Some((world, node, recipient)) = encrypted(&["100"]) else {
-        return;
-    };
+    let (world, node, recipient) = encrypted(&["100"]);
     let host = with_passphrase(&world, "battery staple");
     assert_refused_and_untouched(&world, &node.at(&host), &recipient);
     assert!(!host.log().contains("battery staple"));
@@ -67,9 +54,7 @@ fn with_a_wrong_passphrase_signing_is_unavailable_and_it_is_told_to_nobody() {
 
 #[test]
 fn with_the_passphrase_it_pays_and_locks_again() {
-    let Some((world, node, recipient)) = encrypted(&["100"]) else {
-        return;
-    };
+    let (world, node, recipient) = encrypted(&["100"]);
     let host = with_passphrase(&world, PASSPHRASE);
     node.at(&host).pay(&recipient, "5").expect_status(200);
     assert_locked(&world);
@@ -81,9 +66,7 @@ fn with_the_passphrase_it_pays_and_locks_again() {
 
 #[test]
 fn a_signature_that_fails_leaves_the_wallet_locked() {
-    let Some((world, node, recipient)) = encrypted(&["100"]) else {
-        return;
-    };
+    let (world, node, recipient) = encrypted(&["100"]);
     let host = with_passphrase(&world, PASSPHRASE);
     let node = node.at(&host);
     for action in ["drop", "garbage"] {
@@ -100,9 +83,7 @@ fn a_signature_that_fails_leaves_the_wallet_locked() {
 
 #[test]
 fn sends_at_once_do_not_lock_each_other_out() {
-    let Some((world, node, recipient)) = encrypted(&["20"; 8]) else {
-        return;
-    };
+    let (world, node, recipient) = encrypted(&["20"; 8]);
     let host = with_passphrase(&world, PASSPHRASE);
     let node = node.at(&host);
     for reply in in_parallel(8, |_| node.pay(&recipient, "5")) {
