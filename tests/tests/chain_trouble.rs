@@ -32,9 +32,10 @@ fn assert_untouched_and_well_again(world: &World, node: &Node, recipient: &str) 
     let books = world.books();
     assert!(world.chain.mempool().is_empty());
     assert_eq!(books.count("SELECT COUNT(*) FROM payment_inputs"), 0);
+    let everything = json!((100 * FLOP).to_string());
     eventually("the wallet has its money", || {
         let reply = node.get(&format!("/wallet/{}/balance", node.id));
-        reply.status == 200 && reply.json()["available_florins"] == (100 * FLOP).to_string()
+        reply.status == 200 && reply.json()["available_florins"] == everything
     });
     node.pay(recipient, "5").expect_status(200);
     assert_eq!(world.chain.mempool().len(), 1);
