@@ -142,6 +142,22 @@ fn a_registration_is_not_replayed() {
     };
     register().expect_status(201);
     register().expect_problem(401, "authentication_failed");
+    // Nor is one that changed something, while it is the latest or after.
+    let body = json!({
+        "node_id": "node_001",
+        "public_key": node.public_key(),
+        "capabilities": ["gpu"],
+    })
+    .to_string();
+    let headers = node.headers(&node.signing(), "POST", REGISTER, body.as_bytes());
+    let change = || {
+        node.try_send("POST", REGISTER, body.as_bytes(), &headers)
+            .unwrap()
+    };
+    change().expect_status(200);
+    change().expect_problem(401, "authentication_failed");
+    node.register().expect_status(200);
+    change().expect_problem(401, "authentication_failed");
 }
 
 #[test]
@@ -249,7 +265,7 @@ fn node_ids_have_one_to_64_characters_of_a_small_alphabet() {
 
 /// The id is refused before any signature is looked at.
 fn register_unsigned(world: &World, id: &str) -> Reply {
-    let body = json!({"node_id": id, "public_key": "00"});
+    let body = json!({"node_id": id});
     tests::post(
         &format!("{}{REGISTER}", world.host.url()),
         &body.to_string(),

@@ -56,11 +56,11 @@ BEGIN
         SELECT NEW.node_id, value, 'declared' FROM json_each(NEW.declared_capabilities);
 END;
 
-CREATE TRIGGER nodes_updated AFTER UPDATE ON nodes
+-- Fires for every registration, one with the same signature as the last too: that is a replay.
+CREATE TRIGGER nodes_updated AFTER UPDATE OF signature_hash ON nodes
 BEGIN
     INSERT INTO used_signatures (hash, expires_at)
-        SELECT NEW.signature_hash, NEW.signature_expires_at
-        WHERE NEW.signature_hash IS NOT NULL AND NEW.signature_hash IS NOT OLD.signature_hash;
+        SELECT NEW.signature_hash, NEW.signature_expires_at WHERE NEW.signature_hash IS NOT NULL;
     DELETE FROM node_capabilities WHERE node_id = NEW.node_id AND origin = 'declared';
     INSERT OR IGNORE INTO node_capabilities (node_id, capability, origin)
         SELECT NEW.node_id, value, 'declared' FROM json_each(NEW.declared_capabilities);
