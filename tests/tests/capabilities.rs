@@ -23,25 +23,37 @@ fn interfaces(resolve: &Resolve, world: WorldId) -> (Names, Names) {
             None => name,
         }
     };
-    (world.imports.keys().map(name).collect(), world.exports.keys().map(name).collect())
+    (
+        world.imports.keys().map(name).collect(),
+        world.exports.keys().map(name).collect(),
+    )
 }
 
 fn worlds() -> BTreeMap<String, (Names, Names)> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(root().join("wit")).unwrap();
     let worlds = resolve.packages[package].worlds.clone();
-    worlds.into_iter().map(|(name, id)| (name, interfaces(&resolve, id))).collect()
+    worlds
+        .into_iter()
+        .map(|(name, id)| (name, interfaces(&resolve, id)))
+        .collect()
 }
 
 fn manifest() -> Table {
-    std::fs::read_to_string(root().join("spin.toml")).unwrap().parse().unwrap()
+    std::fs::read_to_string(root().join("spin.toml"))
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// Each component of spin.toml with its table.
 fn manifest_components() -> BTreeMap<String, Table> {
     let manifest = manifest();
     let table = manifest["component"].as_table().unwrap();
-    table.iter().map(|(id, entry)| (id.clone(), entry.as_table().unwrap().clone())).collect()
+    table
+        .iter()
+        .map(|(id, entry)| (id.clone(), entry.as_table().unwrap().clone()))
+        .collect()
 }
 
 fn built(entry: &Table) -> (Names, Names) {
@@ -58,7 +70,10 @@ fn built(entry: &Table) -> (Names, Names) {
 fn every_component_has_a_world_and_every_world_a_component() {
     // The worlds that others include.
     let parts = ["std", "clocks", "endpoint", "with-database"].map(String::from);
-    let worlds: Names = worlds().into_keys().filter(|name| !parts.contains(name)).collect();
+    let worlds: Names = worlds()
+        .into_keys()
+        .filter(|name| !parts.contains(name))
+        .collect();
     assert_eq!(worlds, manifest_components().into_keys().collect::<Names>());
 }
 
@@ -69,7 +84,10 @@ fn no_component_imports_more_than_its_world_and_each_exports_what_it_says() {
         let (allowed, promised) = &worlds[&id];
         let (imports, exports) = built(&entry);
         let surplus: Vec<_> = imports.difference(allowed).collect();
-        assert!(surplus.is_empty(), "{id} imports more than its world: {surplus:?}");
+        assert!(
+            surplus.is_empty(),
+            "{id} imports more than its world: {surplus:?}"
+        );
         assert_eq!(&exports, promised, "{id}");
     }
 }
@@ -77,16 +95,27 @@ fn no_component_imports_more_than_its_world_and_each_exports_what_it_says() {
 #[test]
 fn no_world_allows_what_its_component_does_not_use_of_chain_database_network_and_variables() {
     let worlds = worlds();
-    let guarded = ["duxnet:", "spin:", "wasi:http/client", "wasi:filesystem", "wasi:sockets"];
+    let guarded = [
+        "duxnet:",
+        "spin:",
+        "wasi:http/client",
+        "wasi:filesystem",
+        "wasi:sockets",
+    ];
     for (id, entry) in manifest_components() {
         let (imports, _) = built(&entry);
         // A types interface comes with those that use it.
         let idle: Vec<_> = worlds[&id]
             .0
             .difference(&imports)
-            .filter(|name| guarded.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("/types@"))
+            .filter(|name| {
+                guarded.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("/types@")
+            })
             .collect();
-        assert!(idle.is_empty(), "{id}'s world allows what it does not use: {idle:?}");
+        assert!(
+            idle.is_empty(),
+            "{id}'s world allows what it does not use: {idle:?}"
+        );
     }
 }
 
@@ -97,7 +126,12 @@ fn only_the_gateway_reaches_the_network_and_only_send_can_sign() {
     let mut variables = Names::new();
     for (id, entry) in manifest_components() {
         let (imports, _) = built(&entry);
-        assert!(!imports.iter().any(|name| name.contains("filesystem") || name.contains("sockets")), "{id}");
+        assert!(
+            !imports
+                .iter()
+                .any(|name| name.contains("filesystem") || name.contains("sockets")),
+            "{id}"
+        );
         for name in imports {
             match name.split('@').next().unwrap() {
                 "wasi:http/client" => network.insert(id.clone()),
@@ -107,7 +141,11 @@ fn only_the_gateway_reaches_the_network_and_only_send_can_sign() {
             };
         }
     }
-    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Names>();
+    let names = |list: &[&str]| {
+        list.iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Names>()
+    };
     assert_eq!(network, names(&["flopcoin-core"]));
     assert_eq!(signer, names(&["wallet-send"]));
     assert_eq!(variables, names(&["flopcoin-core", "settings"]));
@@ -115,8 +153,19 @@ fn only_the_gateway_reaches_the_network_and_only_send_can_sign() {
 
 /// What spin.toml grants a component beyond its code.
 fn grants(entry: &Table) -> Names {
-    let not_grants = ["source", "description", "build", "dependencies", "tool", "targets"];
-    entry.keys().filter(|key| !not_grants.contains(&key.as_str())).cloned().collect()
+    let not_grants = [
+        "source",
+        "description",
+        "build",
+        "dependencies",
+        "tool",
+        "targets",
+    ];
+    entry
+        .keys()
+        .filter(|key| !not_grants.contains(&key.as_str()))
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -148,8 +197,16 @@ fn no_component_is_granted_more_than_its_world() {
         }
         if let Some(variables) = entry.get("variables").and_then(|v| v.as_table()) {
             let knows_the_password = variables.contains_key("rpc_password");
-            assert_eq!(knows_the_password, uses_chain || id == "config-check", "{id}");
-            assert_eq!(variables.contains_key("rpc_wallet_passphrase"), uses_chain, "{id}");
+            assert_eq!(
+                knows_the_password,
+                uses_chain || id == "config-check",
+                "{id}"
+            );
+            assert_eq!(
+                variables.contains_key("rpc_wallet_passphrase"),
+                uses_chain,
+                "{id}"
+            );
         }
         check_dependencies(&id, &entry, uses_chain, uses_config);
     }
@@ -158,19 +215,28 @@ fn no_component_is_granted_more_than_its_world() {
 fn check_dependencies(id: &str, entry: &Table, uses_chain: bool, uses_config: bool) {
     let mut expected = BTreeMap::new();
     if uses_chain {
-        expected.insert("duxnet:chain", ("flopcoin-core", vec!["allowed_outbound_hosts", "variables"]));
+        expected.insert(
+            "duxnet:chain",
+            ("flopcoin-core", vec!["allowed_outbound_hosts", "variables"]),
+        );
     }
     if uses_config {
         expected.insert("duxnet:config", ("settings", vec!["variables"]));
     }
     let empty = Table::new();
-    let found = entry.get("dependencies").and_then(|d| d.as_table()).unwrap_or(&empty);
+    let found = entry
+        .get("dependencies")
+        .and_then(|d| d.as_table())
+        .unwrap_or(&empty);
     let found: BTreeMap<&str, (&str, Vec<&str>)> = found
         .iter()
         .map(|(package, dependency)| {
             let inherited = dependency["inherit_configuration"].as_array().unwrap();
             let inherited = inherited.iter().map(|key| key.as_str().unwrap()).collect();
-            (package.as_str(), (dependency["component"].as_str().unwrap(), inherited))
+            (
+                package.as_str(),
+                (dependency["component"].as_str().unwrap(), inherited),
+            )
         })
         .collect();
     assert_eq!(found, expected, "{id}");
@@ -180,7 +246,9 @@ fn check_dependencies(id: &str, entry: &Table, uses_chain: bool, uses_config: bo
 fn every_component_is_small() {
     for (id, entry) in manifest_components() {
         components();
-        let bytes = std::fs::metadata(root().join(entry["source"].as_str().unwrap())).unwrap().len();
+        let bytes = std::fs::metadata(root().join(entry["source"].as_str().unwrap()))
+            .unwrap()
+            .len();
         assert!(bytes < MAX_COMPONENT_BYTES, "{id} has {bytes} bytes");
     }
 }
