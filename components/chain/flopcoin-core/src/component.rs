@@ -49,6 +49,9 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 const DEFAULT_TIMEOUT_SECONDS: u64 = 10;
 /// Between two tries at a full work queue.
 const QUEUE_PAUSE: Duration = Duration::from_millis(50);
+/// What must be left for another try: one that the deadline cuts off has an unknown outcome, where
+/// giving up now is certain not to have been executed.
+const LEAST_TRY: Duration = Duration::from_millis(250);
 
 struct Connection {
     url: String,
@@ -143,7 +146,7 @@ impl Transport for Line {
     async fn wait_for_a_free_worker(&self) -> bool {
         self.was_full.set(true);
         sleep(QUEUE_PAUSE).await;
-        Instant::now() < self.deadline
+        Instant::now() + LEAST_TRY < self.deadline
     }
 }
 
