@@ -5,7 +5,9 @@ use duxnet_store::StoreError;
 use duxnet_units::{AddressError, Amount, Network, NodeId};
 
 /// Every refusal and failure of the domain. Nothing was paid and nothing is half done when one of
-/// these comes back.
+/// these comes back, with one exception: [`WalletError::Store`] from a send can mean that the
+/// database failed after the payment was made. Its row then says `signed`, and a repeat with the
+/// same idempotency key finds it and answers as if nothing had happened.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WalletError {
     /// The database failed, or a signature was used twice.
