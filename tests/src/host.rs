@@ -1,12 +1,18 @@
 //! A `runtime-host up` process on a free port.
 
+use crate::wait::eventually_within;
 use crate::{Chain, artifacts, eventually};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How long a host may take to serve: the first one compiles every component, half a minute of
+/// both cores, and several tests may be first at once.
+const START_PATIENCE: Duration = Duration::from_secs(300);
 
 static LAUNCHES: AtomicU32 = AtomicU32::new(0);
 
@@ -138,7 +144,7 @@ impl Host {
     pub fn launch(options: HostOptions) -> Host {
         let (mut host, output) = Host::spawn(options);
         let mut url = None;
-        eventually("the host serves", || {
+        eventually_within(START_PATIENCE, "the host serves", || {
             if let Some(status) = host.child.try_wait().unwrap() {
                 panic!("the host ended with {status}:\n{}", host.log());
             }
