@@ -98,13 +98,13 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         }
         let recipient = self.check(&wallet, order)?;
         self.bring_to_an_end(chain, &wallet).await?;
+        let change_address = self.stored_address("wallets.address", &wallet.address)?;
         let deadline = self.after(PATIENCE_SECONDS);
         loop {
             self.check_quota(&wallet).await?;
             let looked_at = self.clock.now();
             let under_way = self.store.under_way(wallet.id, looked_at).await?;
             let coins = self.coins(chain, &wallet).await?;
-            let change_address = self.own_address(&wallet)?;
             let target = Target {
                 amount: order.amount,
                 recipient: &recipient,
@@ -137,7 +137,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 amount: order.amount,
                 fee: selection.fee,
                 change: selection.change,
-                change_address,
+                change_address: change_address.clone(),
                 inputs: selection.inputs,
                 at: self.clock.now(),
                 lease_until: self.after(LEASE_SECONDS),
@@ -192,16 +192,6 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         Ok(recipient)
     }
 
-    fn own_address(&self, wallet: &Wallet) -> Result<Address, WalletError> {
-        Address::parse(&wallet.address, self.policy.network).map_err(|_| {
-            StoreError::Corrupt {
-                column: "wallets.address",
-                value: wallet.address.clone(),
-            }
-            .into()
-        })
-    }
-
     /// The database decides in the end; this spares the chain node a request that cannot pass.
     async fn check_quota(&self, wallet: &Wallet) -> Result<(), WalletError> {
         let now = self.clock.now();
@@ -210,7 +200,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if quota.used < self.policy.max_transactions_per_window {
             return Ok(());
         }
-        let free_at = quota.oldest.map_or(now, |oldest| oldest).unix_seconds() + i64::from(window);
+        let free_at = quota.oldest.unwrap_or(now).unix_seconds() + i64::from(window);
         let wait = free_at.saturating_sub(now.unix_seconds()).max(1);
         Err(WalletError::RateLimited {
             payments: self.policy.max_transactions_per_window,
@@ -341,8 +331,8 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
 
     /// Step 3, and the proof that what was signed is what was asked for.
     async fn sign(&self, chain: &impl Signer, payment: &Payment) -> Result<Signed, WalletError> {
-        let recipient = self.stored_address(&payment.recipient)?;
-        let change = self.stored_address(&payment.change_address)?;
+        let recipient = self.stored_address("payments.recipient_address", &payment.recipient)?;
+        let change = self.stored_address("payments.change_address", &payment.change_address)?;
         let mut payees = vec![(&recipient, payment.amount)];
         if !payment.change.is_zero() {
             payees.push((&change, payment.change));
@@ -364,9 +354,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         Ok(signed)
     }
 
-    fn stored_address(&self, text: &str) -> Result<Address, WalletError> {
-        Address::parse(text, self.policy.network)
-            .map_err(|_| corrupt_payment("has another network's address"))
+    fn stored_address(&self, column: &'static str, text: &str) -> Result<Address, WalletError> {
+        Address::parse(text, self.policy.network).map_err(|_| {
+            let value = text.to_owned();
+            StoreError::Corrupt { column, value }.into()
+        })
     }
 
     /// Step 4. `first` is true only for the request that stored the bytes and has never tried
