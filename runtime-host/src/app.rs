@@ -10,6 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::backup;
 use crate::cache::{self, Cache, Fingerprint};
 use crate::compose::{self, ComposeError};
 use crate::dispatch::{Bounds, Runner};
@@ -19,6 +20,7 @@ use crate::instance::Grants;
 use crate::manifest::{Component, DependencySource, Manifest};
 use crate::outbound::{self, Client};
 use crate::routes::Routes;
+use crate::schedule;
 use crate::sqlite::{Database, Databases};
 use crate::variables::{ComponentVariables, Variables};
 
@@ -45,6 +47,12 @@ pub struct App {
     pub info: String,
     /// Its connections to elsewhere.
     pub client: Arc<Client>,
+    /// What the host asks its components by itself.
+    pub schedule: Vec<schedule::Call>,
+    /// How its databases are backed up, if they are.
+    pub backups: Option<backup::Plan>,
+    /// Its databases, by name.
+    pub databases: BTreeMap<String, Arc<Database>>,
     runners: IndexMap<String, Runner>,
 }
 
@@ -112,6 +120,13 @@ impl App {
                 .map_err(|e| Faults::one(format!("component.{id}: {e:#}")));
             runners.extend(faults.keep(runner).map(|runner| ((*id).clone(), runner)));
         }
+        let mut collected = grant_faults.collected();
+        let schedule = collected.keep(schedule::resolve(manifest, variables, &routes));
+        let backups = collected.keep(backup::Plan::resolve(
+            manifest,
+            variables,
+            &settings.state_directory,
+        ));
         let info = serde_json::json!({
             "name": manifest.application.name,
             "version": manifest.application.version,
@@ -120,9 +135,12 @@ impl App {
             routes,
             info: info.to_string(),
             client,
+            schedule: schedule.unwrap_or_default(),
+            backups: backups.flatten(),
+            databases: granting.databases,
             runners,
         };
-        faults.finish_with((app, grant_faults.collected()))
+        faults.finish_with((app, collected))
     }
 
     /// What runs the component `id`, if a trigger names it.
@@ -292,7 +310,9 @@ fn databases(manifest: &Manifest, settings: &Settings) -> Result<BTreeMap<String
     if !wanted {
         return Ok(BTreeMap::new());
     }
-    let path = Database::default_path(&settings.state_directory);
+    let Some(path) = Database::path_of(name, &settings.state_directory) else {
+        return Ok(BTreeMap::new());
+    };
     let database = Database::prepare(path).map_err(Faults::one)?;
     Ok(BTreeMap::from([(name.to_owned(), database)]))
 }

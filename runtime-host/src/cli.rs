@@ -9,8 +9,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
+use crate::manifest::Manifest;
 use crate::variables::Argument;
-use crate::{build, devnet, manifest, up};
+use crate::{backup, build, devnet, manifest, restore, up};
 
 /// Runs Spin applications of HTTP components on wasmtime.
 #[derive(Debug, Parser)]
@@ -26,6 +27,10 @@ enum Command {
     Up(Box<Up>),
     /// Run the build commands of an application's components.
     Build(From),
+    /// Back up an application's databases now, whether it runs or not.
+    Backup(Backup),
+    /// Put a backup in the place of a database, while no host runs on it.
+    Restore(Restore),
     /// Run the development chain alone.
     Devnet(::devnet::Options),
 }
@@ -42,6 +47,50 @@ pub(crate) struct From {
         default_value = "."
     )]
     pub(crate) path: PathBuf,
+}
+
+/// Where an application keeps what it has.
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    /// The directory for databases [default: .spin beside the manifest].
+    #[arg(long = "state-dir", value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+impl State {
+    /// As given, or the default one, which is also Spin's.
+    pub(crate) fn directory(&self, manifest: &Manifest) -> PathBuf {
+        let given = self.directory.clone();
+        given.unwrap_or_else(|| manifest.directory.join(".spin"))
+    }
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup: any SQLite database.
+    #[arg(value_name = "FILE")]
+    pub(crate) backup: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    #[command(flatten)]
+    pub(crate) state: State,
+
+    /// The database to replace.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) database: String,
 }
 
 /// `up`
@@ -76,9 +125,8 @@ pub(crate) struct Up {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// The directory for databases [default: .spin beside the manifest].
-    #[arg(long = "state-dir", value_name = "DIRECTORY")]
-    pub(crate) state_directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
 
     /// The directory for compiled components [default: runtime-host in the
     /// user's cache directory].
@@ -197,6 +245,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Up(args) => run(up::up(*args)),
         Command::Devnet(options) => run(devnet::run(options)),
+        Command::Backup(args) => backup::now(&args),
+        Command::Restore(args) => restore::restore(&args),
         Command::Build(from) => manifest::load(&from.path).and_then(|m| build::build(&m)),
     };
     match result {

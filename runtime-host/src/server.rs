@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::answers::{self, Problem};
 use crate::app::App;
-use crate::dispatch::{Failure, RequestId};
+use crate::dispatch::{Failure, RequestId, Runner};
 use crate::headers;
 use crate::routes::WELL_KNOWN_PREFIX;
 use crate::shutdown::Shutdown;
@@ -143,6 +143,12 @@ async fn answer(
         Ok(body) => body,
         Err(problem) => return problem.response(),
     };
+    deliver(runner, head, body).await
+}
+
+/// The answer of a component, or what is answered in its place, to a request
+/// whose head is prepared.
+pub async fn deliver(runner: &Runner, head: request::Parts, body: Bytes) -> Response<WasiBody> {
     let id = RequestId::next();
     let request = Request::from_parts(head, answers::full(body));
     match runner.run(id, request).await {

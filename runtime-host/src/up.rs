@@ -15,10 +15,7 @@ use crate::fault::{Collector, Faults, Result};
 use crate::manifest::{self, Manifest};
 use crate::shutdown::{self, Signals};
 use crate::variables::{Origin, Variables};
-use crate::{build, devnet, logging, server, startup};
-
-/// The directory for databases when none is named, as in Spin.
-const STATE_DIRECTORY: &str = ".spin";
+use crate::{backup, build, devnet, logging, schedule, server, startup};
 
 /// Serves until SIGINT or SIGTERM, then answers what was begun.
 ///
@@ -54,6 +51,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     } else {
         None
     };
+    variables.generate(&manifest.host.generated_variables)?;
     let loading = load(
         Arc::clone(&manifest),
         variables,
@@ -70,7 +68,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     }
 
     let (trigger, shutdown) = shutdown::shutdown();
-    let mut serving = tokio::spawn(server::serve(listener, Arc::new(app), bounds, shutdown));
+    let mut serving = tokio::spawn(run(listener, Arc::new(app), bounds, shutdown));
     tokio::select! {
         ended = &mut serving => return ended.map_err(|e| Faults::one(format!("the server: {e}"))),
         () = signals.next() => {}
@@ -94,6 +92,20 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         devnet.shutdown().await;
     }
     Ok(())
+}
+
+/// Everything that `app` does, until `shutdown`.
+async fn run(
+    listener: TcpListener,
+    app: Arc<App>,
+    bounds: server::Bounds,
+    shutdown: shutdown::Shutdown,
+) {
+    tokio::join!(
+        server::serve(listener, Arc::clone(&app), bounds, shutdown.clone()),
+        schedule::run(Arc::clone(&app), shutdown.clone()),
+        backup::run(&app, &shutdown),
+    );
 }
 
 /// Puts the application together and lets it check its configuration.
@@ -148,10 +160,7 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     };
     let limits = &args.limits;
     Ok(Settings {
-        state_directory: args
-            .state_directory
-            .clone()
-            .unwrap_or_else(|| manifest.directory.join(STATE_DIRECTORY)),
+        state_directory: args.state.directory(manifest),
         cache,
         bounds: dispatch::Bounds {
             request_timeout: limits.request_timeout,

@@ -15,6 +15,9 @@ use crate::template::Template;
 /// What precedes a variable's upper-case name in the environment, as in Spin.
 pub const ENV_PREFIX: &str = "SPIN_VARIABLE_";
 
+/// The randomness of a generated value.
+const GENERATED_BYTES: usize = 32;
+
 /// Checks the name of a variable: lower-case letters, digits and single
 /// underscores, beginning with a letter and not ending in an underscore.
 ///
@@ -117,6 +120,8 @@ pub enum Origin {
     ConfigFile,
     /// `--devnet`
     Devnet,
+    /// The host, at random.
+    Generated,
     /// The manifest.
     Default,
 }
@@ -196,6 +201,37 @@ impl Variables {
             }
         }
         faults.finish()
+    }
+
+    /// Gives each of `names` that nobody has set, and whose default is not a
+    /// value, a random one of 64 hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// One is not declared, or the system gives no random bytes.
+    pub fn generate(&mut self, names: &[String]) -> Result<()> {
+        for name in names {
+            let set = match self.values.get(name) {
+                None => false,
+                Some((Origin::Default, value)) => !value.is_empty(),
+                Some(_) => true,
+            };
+            if set {
+                continue;
+            }
+            let mut bytes = [0; GENERATED_BYTES];
+            getrandom::fill(&mut bytes)
+                .map_err(|e| Faults::one(format!("there are no random bytes: {e}")))?;
+            self.set(Origin::Generated, name, hex::encode(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the value of `name` must not be shown.
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.declared
+            .get(name)
+            .is_some_and(|variable| variable.secret)
     }
 
     /// # Errors
@@ -378,6 +414,37 @@ mod tests {
             "localhost:1"
         );
         assert!(variables.resolve("{{ nope }}").is_err());
+    }
+
+    #[test]
+    fn what_nobody_sets_is_generated() {
+        let mut declared = declared();
+        for (name, default) in [("token", Some("")), ("other", Some("")), ("set", Some(""))] {
+            let default = default.map(str::to_owned);
+            declared.insert(
+                name.to_owned(),
+                Variable {
+                    description: None,
+                    default,
+                    secret: true,
+                },
+            );
+        }
+        let mut variables = Variables::new(declared);
+        variables
+            .set(Origin::Environment, "set", String::new())
+            .unwrap();
+        let names = ["host", "port", "token", "set"].map(str::to_owned);
+        variables.generate(&names).unwrap();
+        assert_eq!(variables.get("host").unwrap(), "localhost");
+        assert_eq!(variables.get("set").unwrap(), "", "nothing, but set");
+        assert_eq!(variables.get("other").unwrap(), "", "not named");
+        let (port, token) = (variables.get("port"), variables.get("token"));
+        assert_ne!(port, token);
+        for value in [port, token] {
+            let value = value.unwrap();
+            assert!(value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()));
+        }
     }
 
     #[test]

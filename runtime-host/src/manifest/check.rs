@@ -2,16 +2,41 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Method;
+use http::header::{self, HeaderName};
+use http::uri::PathAndQuery;
 use indexmap::IndexMap;
 
 use super::names::{DependencyName, check_kebab};
 use super::schema::{self, Map};
 use super::value::{BoolOrList, StringOr};
 use crate::fault::{Collector, Result};
+use crate::routes::WELL_KNOWN_PREFIX;
 use crate::variables;
 
 /// The key under `tool` that is this host's own.
 const TOOL_KEY: &str = "runtime-host";
+/// Backups of a database that are kept when the manifest does not say, and the
+/// most it can say.
+const DEFAULT_KEPT_BACKUPS: usize = 7;
+const MAX_KEPT_BACKUPS: i64 = 1000;
+/// The methods of scheduled calls.
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+/// Headers that tell of the body or the connection, of which there is none.
+const UNFIT_HEADERS: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// A checked manifest.
 #[derive(Debug, Clone)]
@@ -53,6 +78,46 @@ pub struct HostSettings {
     pub config: IndexMap<String, String>,
     /// Variables set while `--devnet` runs, as templates over its address.
     pub devnet_variables: IndexMap<String, String>,
+    /// Variables that get a random value at each start unless they are set.
+    pub generated_variables: Vec<String>,
+    /// How databases are backed up, if they are.
+    pub backups: Option<BackupSettings>,
+}
+
+/// `[application.tool.runtime-host.backups]`
+#[derive(Debug, Clone)]
+pub struct BackupSettings {
+    /// The seconds from one backup to the next: a template.
+    pub every_seconds: String,
+    /// How many of each database are kept.
+    pub keep: usize,
+    /// Where they are, unless in the default place.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for BackupSettings {
+    fn default() -> Self {
+        Self {
+            every_seconds: "0".to_owned(),
+            keep: DEFAULT_KEPT_BACKUPS,
+            directory: None,
+        }
+    }
+}
+
+/// An entry of `schedule` in `[component.*.tool.runtime-host]`: a request that
+/// the host makes by itself.
+#[derive(Debug, Clone)]
+pub struct ScheduledCall {
+    /// The path asked for, perhaps with a query.
+    pub path: PathAndQuery,
+    /// The method.
+    pub method: Method,
+    /// The seconds from the beginning of one call to that of the next: a
+    /// template.
+    pub every_seconds: String,
+    /// Headers, with templates for their values.
+    pub headers: Vec<(HeaderName, String)>,
 }
 
 /// An application variable.
@@ -103,6 +168,8 @@ pub struct Component {
     pub build: Option<Build>,
     /// What satisfies its imports.
     pub dependencies: Vec<Dependency>,
+    /// What the host asks it by itself, with the place of each in the manifest.
+    pub schedule: Vec<(String, ScheduledCall)>,
 }
 
 /// How a component is built.
@@ -224,7 +291,13 @@ pub fn check(raw: schema::Manifest, path: &Path) -> Result<Manifest> {
     let triggers = check_triggers(raw.trigger.http, &mut components, &mut faults);
     let ids: Vec<String> = components.keys().cloned().collect();
     let variables = check_variables(raw.variables, &mut faults);
-    let host = check_host(raw.application.tool, &ids, &variables, &mut faults);
+    let host = check_host(
+        raw.application.tool,
+        &directory,
+        &ids,
+        &variables,
+        &mut faults,
+    );
     let components = components
         .into_iter()
         .map(|(id, component)| {
@@ -363,6 +436,7 @@ fn check_variables(
 
 fn check_host(
     mut tool: Map<toml::Table>,
+    directory: &Path,
     components: &[String],
     variables: &IndexMap<String, Variable>,
     faults: &mut Collector,
@@ -374,7 +448,7 @@ fn check_host(
     let raw: schema::HostTool = match table.try_into() {
         Ok(raw) => raw,
         Err(e) => {
-            faults.push(format!("{place}: {}", e.message()));
+            faults.push(format!("{place}: {e}"));
             return HostSettings::default();
         }
     };
@@ -394,6 +468,11 @@ fn check_host(
                 .variables
                 .keys()
                 .map(|variable| ("devnet.variables".to_owned(), variable)),
+        )
+        .chain(
+            raw.generated_variables
+                .iter()
+                .map(|variable| ("generated_variables".to_owned(), variable)),
         );
     for (key, variable) in targets {
         if !variables.contains_key(variable) {
@@ -407,12 +486,114 @@ fn check_host(
         startup_check: raw.startup_check,
         config: raw.config,
         devnet_variables: raw.devnet.variables,
+        generated_variables: raw.generated_variables,
+        backups: raw
+            .backups
+            .map(|backups| check_backups(&place, backups, directory, faults)),
     }
+}
+
+fn check_backups(
+    place: &str,
+    raw: schema::BackupTool,
+    directory: &Path,
+    faults: &mut Collector,
+) -> BackupSettings {
+    let keep = match raw.keep {
+        None => DEFAULT_KEPT_BACKUPS,
+        Some(keep) => match usize::try_from(keep) {
+            Ok(valid) if (1..=MAX_KEPT_BACKUPS).contains(&keep) => valid,
+            _ => {
+                faults.push(format!(
+                    "{place}.backups.keep is {keep}; allowed are 1 to {MAX_KEPT_BACKUPS}"
+                ));
+                DEFAULT_KEPT_BACKUPS
+            }
+        },
+    };
+    if raw.directory.as_deref() == Some("") {
+        faults.push(format!("{place}.backups.directory is empty"));
+    }
+    BackupSettings {
+        every_seconds: raw.every_seconds.0,
+        keep,
+        directory: raw.directory.map(|path| directory.join(path)),
+    }
+}
+
+fn check_schedule(
+    place: &str,
+    tool: toml::Table,
+    faults: &mut Collector,
+) -> Vec<(String, ScheduledCall)> {
+    let tool: schema::ComponentTool = match tool.try_into() {
+        Ok(tool) => tool,
+        Err(e) => {
+            faults.push(format!("{place}: {e}"));
+            return Vec::new();
+        }
+    };
+    let mut schedule = Vec::new();
+    for (index, table) in tool.schedule.into_iter().enumerate() {
+        let place = format!("{place}.schedule number {}", index + 1);
+        match table.try_into() {
+            Ok(raw) => {
+                let call = check_scheduled_call(&place, raw, faults);
+                schedule.extend(call.map(|call| (place, call)));
+            }
+            Err(e) => faults.push(format!("{place}: {e}")),
+        }
+    }
+    schedule
+}
+
+fn check_scheduled_call(
+    place: &str,
+    raw: schema::ScheduledCall,
+    faults: &mut Collector,
+) -> Option<ScheduledCall> {
+    let path = if raw.path.starts_with(WELL_KNOWN_PREFIX) {
+        Err(format!("{WELL_KNOWN_PREFIX} is the host's"))
+    } else if raw.path.starts_with('/') {
+        raw.path.parse::<PathAndQuery>().map_err(|e| e.to_string())
+    } else {
+        Err("it must begin with /".to_owned())
+    };
+    let path = path
+        .map_err(|why| faults.push(format!("{place}: path {:?}: {why}", raw.path)))
+        .ok();
+    let wanted = raw.method.as_deref().unwrap_or("GET");
+    let method = METHODS.into_iter().find(|known| known.as_str() == wanted);
+    if method.is_none() {
+        faults.push(format!(
+            "{place}: method {wanted:?} is not supported; allowed are {}",
+            listed(METHODS.iter().map(Method::as_str))
+        ));
+    }
+    let mut headers: Vec<(HeaderName, String)> = Vec::new();
+    for (name, value) in raw.headers {
+        match name.parse::<HeaderName>() {
+            Ok(header) if UNFIT_HEADERS.contains(&header) => {
+                faults.push(format!("{place}: header {name:?} cannot be set"));
+            }
+            Ok(header) if headers.iter().any(|(other, _)| *other == header) => {
+                faults.push(format!("{place}: header {name:?} is there twice"));
+            }
+            Ok(header) => headers.push((header, value)),
+            Err(_) => faults.push(format!("{place}: {name:?} is no name of a header")),
+        }
+    }
+    Some(ScheduledCall {
+        path: path?,
+        method: method?,
+        every_seconds: raw.every_seconds.0,
+        headers,
+    })
 }
 
 fn check_component(
     id: &str,
-    raw: schema::Component,
+    mut raw: schema::Component,
     directory: &Path,
     ids: &[String],
     faults: &mut Collector,
@@ -440,11 +621,10 @@ fn check_component(
             "{place}.allowed_http_hosts is not supported: use allowed_outbound_hosts"
         ));
     }
-    if raw.tool.get(TOOL_KEY).is_some_and(|t| !t.is_empty()) {
-        faults.push(format!(
-            "{place}.tool.{TOOL_KEY}: no setting is known there"
-        ));
-    }
+    let schedule = match raw.tool.shift_remove(TOOL_KEY) {
+        Some(tool) => check_schedule(&format!("{place}.tool.{TOOL_KEY}"), tool, faults),
+        None => Vec::new(),
+    };
     for name in raw.variables.keys() {
         if let Err(why) = variables::check_name(name) {
             faults.push(format!("{place}.variables: {why}"));
@@ -493,6 +673,7 @@ fn check_component(
         sqlite_databases: raw.sqlite_databases,
         build,
         dependencies,
+        schedule,
     }
 }
 

@@ -10,8 +10,8 @@ mod schema;
 mod value;
 
 pub use check::{
-    Application, Build, Component, Dependency, DependencySource, HostSettings, Inherit, InheritKey,
-    Manifest, Route, Trigger, Variable,
+    Application, BackupSettings, Build, Component, Dependency, DependencySource, HostSettings,
+    Inherit, InheritKey, Manifest, Route, ScheduledCall, Trigger, Variable,
 };
 pub use names::{DependencyName, ImportName};
 

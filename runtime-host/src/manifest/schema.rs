@@ -4,7 +4,7 @@
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::value::{BoolOrList, OneOrMany, StringOr};
+use super::value::{BoolOrList, OneOrMany, Seconds, StringOr};
 
 pub type Map<T> = IndexMap<String, T>;
 
@@ -62,6 +62,36 @@ pub struct HostTool {
     pub config: Map<String>,
     #[serde(default)]
     pub devnet: DevnetTool,
+    #[serde(default)]
+    pub generated_variables: Vec<String>,
+    pub backups: Option<BackupTool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupTool {
+    pub every_seconds: Seconds,
+    pub keep: Option<i64>,
+    pub directory: Option<String>,
+}
+
+/// `[component.*.tool.runtime-host]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentTool {
+    /// Each a [`ScheduledCall`], read one by one so that a fault tells which.
+    #[serde(default)]
+    pub schedule: Vec<toml::Table>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduledCall {
+    pub path: String,
+    pub method: Option<String>,
+    pub every_seconds: Seconds,
+    #[serde(default)]
+    pub headers: Map<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

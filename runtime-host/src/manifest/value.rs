@@ -36,6 +36,36 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for StringOr<T> {
     }
 }
 
+/// Seconds: a number, or a string that may be a template. Kept as text, since a
+/// template has a value only later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seconds(pub String);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl Visitor<'_> for V {
+            type Value = Seconds;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of seconds or a string")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Seconds(v.to_owned()))
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Self::Value, E> {
+                Ok(Seconds(v.to_string()))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Self::Value, E> {
+                Ok(Seconds(v.to_string()))
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Self::Value, E> {
+                Ok(Seconds(v.to_string()))
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
 /// A string or a list of strings.
 #[derive(Debug, Clone)]
 pub struct OneOrMany(pub Vec<String>);

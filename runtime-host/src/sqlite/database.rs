@@ -10,6 +10,7 @@ use rusqlite::limits::Limit;
 use tokio::sync::Semaphore;
 
 use super::authorizer::authorizer;
+use super::lock::{Lock, LockError};
 use super::session::{Link, Session, State};
 
 /// The database that needs no configuration, and its file, as in Spin.
@@ -35,12 +36,19 @@ pub struct Database {
     path: PathBuf,
     idle: Mutex<Vec<Link>>,
     permits: Arc<Semaphore>,
+    _lock: Lock,
 }
 
 impl Database {
-    /// The default database's file under the state directory.
-    pub fn default_path(state_directory: &Path) -> PathBuf {
-        state_directory.join(DEFAULT_FILE)
+    /// The file of the database `name` under the state directory, if there can
+    /// be such a database.
+    pub fn path_of(name: &str, state_directory: &Path) -> Option<PathBuf> {
+        (name == DEFAULT_DATABASE).then(|| state_directory.join(DEFAULT_FILE))
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Opens or makes the file and puts it into write-ahead mode, in which
@@ -48,13 +56,18 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The directory or file cannot be made, or is not a database.
+    /// The directory or file cannot be made, is not a database, or is being
+    /// replaced.
     pub fn prepare(path: PathBuf) -> Result<Arc<Self>, String> {
         let named =
             |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| named(&e))?;
         }
+        let lock = Lock::shared(&path).map_err(|e| match e {
+            LockError::Held => named(&"it is being restored from a backup"),
+            LockError::Failed(e) => named(&e),
+        })?;
         let connection = rusqlite::Connection::open(&path).map_err(|e| named(&e))?;
         connection
             .pragma_update(None, "journal_mode", "wal")
@@ -64,6 +77,7 @@ impl Database {
             path,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            _lock: lock,
         }))
     }
 

@@ -5,11 +5,14 @@
 //! state and kept for the next `open`, or closed if that is not possible.
 
 mod authorizer;
+pub mod copy;
 mod database;
+mod lock;
 mod query;
 mod session;
 
 pub use database::{Database, Databases};
+pub use lock::{Lock, LockError};
 pub use session::{Session, Sessions};
 
 use std::sync::Arc;

@@ -6,15 +6,18 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod backup;
 mod capabilities;
 mod client;
 mod composition;
 mod devnet;
+mod generated_variables;
 mod http;
 mod limits;
 mod misconfiguration;
 mod outbound;
 mod process;
+mod schedule;
 mod shutdown;
 mod sqlite;
 mod upstream;

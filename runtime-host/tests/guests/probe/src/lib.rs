@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::BodyExt;
-use spin_sdk::http::{EmptyBody, IntoResponse, Request};
+use spin_sdk::http::{EmptyBody, IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -22,7 +22,8 @@ async fn handle(request: Request) -> impl IntoResponse {
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    match path.split('/').nth(1).unwrap_or_default() {
+    let text = match path.split('/').nth(1).unwrap_or_default() {
+        "forward" => return forward(&query, &request).await,
         "count" => count.to_string(),
         "headers" => headers(&request),
         "variable" => match spin_sdk::variables::get(&query).await {
@@ -49,6 +50,29 @@ async fn handle(request: Request) -> impl IntoResponse {
             std::hint::black_box(&block).len().to_string()
         }
         other => format!("unknown: {other}"),
+    };
+    (StatusCode::OK, text)
+}
+
+/// Tells the server at `authority` of `request`, and answers as that does.
+async fn forward(authority: &str, request: &Request) -> (StatusCode, String) {
+    let told = format!("method: {}\n{}", request.method(), headers(request));
+    let request = match http::Request::post(format!("http://{authority}/")).body(told) {
+        Ok(request) => request,
+        Err(e) => return (StatusCode::BAD_REQUEST, format!("{e:?}")),
+    };
+    match spin_sdk::http::send(request).await {
+        Ok(response) => {
+            let status = response.status();
+            match response.into_body().collect().await {
+                Ok(body) => (
+                    status,
+                    String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+                ),
+                Err(e) => (StatusCode::BAD_GATEWAY, format!("{e:?}")),
+            }
+        }
+        Err(e) => (StatusCode::BAD_GATEWAY, format!("{e:?}")),
     }
 }
 

@@ -1,0 +1,335 @@
+//! The schedule: requests that the host itself makes to components, again and
+//! again.
+//!
+//! Such a request takes the way of one from outside, without a connection. Of
+//! one entry never two run at once.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use tokio::task::JoinSet;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::answers::Problem;
+use crate::app::App;
+use crate::fault::{Collector, Faults, Result};
+use crate::headers;
+use crate::interval;
+use crate::manifest::{Manifest, ScheduledCall};
+use crate::routes::Routes;
+use crate::server;
+use crate::shutdown::Shutdown;
+use crate::template::Template;
+use crate::variables::Variables;
+
+/// What `every_seconds` may be.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(86_400);
+/// How much of the body of a failed answer is logged.
+const EXCERPT_BYTES: usize = 200;
+/// How much of it is kept until then: more, so that a secret is found whole.
+const KEPT_BYTES: usize = 4096;
+/// How often an entry that goes on failing is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// Shorter ones stand in any text by chance.
+const SHORTEST_SECRET: usize = 4;
+
+/// An entry with its values.
+pub struct Call {
+    component: Arc<str>,
+    path: PathAndQuery,
+    method: Method,
+    headers: HeaderMap,
+    every: Duration,
+    /// What must not be logged, the longest first.
+    secrets: Vec<String>,
+}
+
+/// The entries of all components that are not switched off.
+///
+/// # Errors
+///
+/// Every template that has no value, interval that is none, and path that leads
+/// to another component or nowhere.
+pub fn resolve(manifest: &Manifest, variables: &Variables, routes: &Routes) -> Result<Vec<Call>> {
+    let mut faults = Collector::default();
+    let mut calls = Vec::new();
+    for (id, component) in &manifest.components {
+        for (place, entry) in &component.schedule {
+            let here = |f: Faults| f.prefixed(format!("{place}: "));
+            faults.keep(leads_to(entry.path.path(), id, routes).map_err(here));
+            let every = interval::resolve(&entry.every_seconds, variables, &INTERVALS)
+                .map_err(|f| here(f.prefixed("every_seconds: ")));
+            let every = faults.keep(every).flatten();
+            let headers = faults.keep(resolve_headers(entry, variables).map_err(here));
+            if let (Some(every), Some((headers, secrets))) = (every, headers) {
+                calls.push(Call {
+                    component: Arc::from(id.as_str()),
+                    path: entry.path.clone(),
+                    method: entry.method.clone(),
+                    headers,
+                    every,
+                    secrets,
+                });
+            }
+        }
+    }
+    faults.finish_with(calls)
+}
+
+fn leads_to(path: &str, component: &str, routes: &Routes) -> Result<()> {
+    match routes.find(path) {
+        Some(found) if found.entry.component == component => Ok(()),
+        Some(found) => Err(Faults::one(format!(
+            "path {path:?} leads to {}, not to {component}",
+            found.entry.component
+        ))),
+        None => Err(Faults::one(format!("no route fits path {path:?}"))),
+    }
+}
+
+/// The headers of `entry`, and what of them must not be logged.
+fn resolve_headers(
+    entry: &ScheduledCall,
+    variables: &Variables,
+) -> Result<(HeaderMap, Vec<String>)> {
+    let mut faults = Collector::default();
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    let mut secrets = Vec::new();
+    for (name, text) in &entry.headers {
+        let place = |f: Faults| f.prefixed(format!("header \"{name}\": "));
+        let parsed = Template::parse(text).map_err(Faults::one).map_err(place);
+        let Some(template) = faults.keep(parsed) else {
+            continue;
+        };
+        let resolved = template.resolve(|name| variables.get(name)).map_err(place);
+        let Some(value) = faults.keep(resolved) else {
+            continue;
+        };
+        match HeaderValue::from_str(&value) {
+            Ok(mut header) => {
+                header.set_sensitive(true);
+                headers.insert(name, header);
+            }
+            Err(_) => faults.push(format!(
+                "header \"{name}\": its value has characters that no header may have"
+            )),
+        }
+        let parts = template.variables().filter_map(|name| {
+            let value = variables.get(name).ok()?;
+            Some(value.to_owned())
+        });
+        secrets.extend(parts);
+        secrets.push(value);
+    }
+    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    faults.finish_with((headers, secrets))
+}
+
+/// Makes the calls of `app`'s schedule until `shutdown`, and then waits for
+/// those that have begun.
+pub async fn run(app: Arc<App>, shutdown: Shutdown) {
+    let mut entries = JoinSet::new();
+    for index in 0..app.schedule.len() {
+        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+        entries.spawn(async move {
+            if let Some(call) = app.schedule.get(index) {
+                call.repeat(&app, &shutdown).await;
+            }
+        });
+    }
+    while let Some(ended) = entries.join_next().await {
+        if let Err(e) = ended {
+            tracing::error!("a schedule ended: {e}");
+        }
+    }
+}
+
+impl Call {
+    async fn repeat(&self, app: &App, shutdown: &Shutdown) {
+        let (component, path) = (&*self.component, self.path.as_str());
+        tracing::info!(
+            component,
+            "{} {path} is called every {:?}",
+            self.method,
+            self.every
+        );
+        let mut trouble = Trouble::default();
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+            next = Instant::now() + self.every;
+            match self.once(app).await {
+                Ok(()) => {
+                    if let Some(failures) = trouble.ended() {
+                        tracing::info!(
+                            component,
+                            path,
+                            "the scheduled call works again, after {failures} failures"
+                        );
+                    }
+                }
+                Err(Failed { status, what }) => match trouble.another(Instant::now()) {
+                    Some(1) if trouble.total == 1 => tracing::warn!(
+                        component,
+                        path,
+                        status = status.as_u16(),
+                        "a scheduled call failed: {what}"
+                    ),
+                    Some(since) => tracing::warn!(
+                        component,
+                        path,
+                        status = status.as_u16(),
+                        "a scheduled call goes on failing, {since} times since the last such line"
+                    ),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    async fn once(&self, app: &App) -> Result<(), Failed> {
+        let response = self.send(app).await;
+        let status = response.status();
+        let (kept, whole) = read(response.into_body()).await;
+        let broken = whole.err().map(|e| format!(" and broke off: {e}"));
+        if broken.is_none() && status.as_u16() < 400 {
+            return Ok(());
+        }
+        let excerpt = self.excerpt(&String::from_utf8_lossy(&kept));
+        Err(Failed {
+            status,
+            what: format!("it answered {excerpt:?}{}", broken.unwrap_or_default()),
+        })
+    }
+
+    async fn send(&self, app: &App) -> http::Response<WasiBody> {
+        let found = app.routes.find(self.path.path());
+        let runner = app.runner(&self.component);
+        let (Some(found), Some(runner)) = (found, runner) else {
+            return Problem::NotFound.response();
+        };
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method.clone();
+        head.uri = self.path.clone().into();
+        head.headers = self.headers.clone();
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        match headers::prepare(&mut head, &found, nobody) {
+            Ok(()) => server::deliver(runner, head, Bytes::new()).await,
+            Err(why) => Problem::BadRequest(why).response(),
+        }
+    }
+
+    /// The beginning of `body`, without what must not be logged.
+    fn excerpt(&self, body: &str) -> String {
+        let mut text = body.to_owned();
+        for secret in &self.secrets {
+            text = text.replace(secret, "[hidden]");
+        }
+        text.truncate(text.floor_char_boundary(EXCERPT_BYTES));
+        text
+    }
+}
+
+/// A call that failed.
+struct Failed {
+    status: StatusCode,
+    what: String,
+}
+
+/// Reads to the end, keeping the beginning.
+async fn read(mut body: WasiBody) -> (Vec<u8>, Result<(), wasmtime_wasi_http::Error>) {
+    let mut kept = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let data = frame.into_data().unwrap_or_default();
+                let room = KEPT_BYTES.saturating_sub(kept.len());
+                kept.extend_from_slice(data.get(..room).unwrap_or(&data));
+            }
+            Err(e) => return (kept, Err(e)),
+        }
+    }
+    (kept, Ok(()))
+}
+
+/// Decides which failures are logged: the first, and then one a minute.
+#[derive(Debug, Default)]
+struct Trouble {
+    total: u64,
+    unreported: u64,
+    reported: Option<Instant>,
+}
+
+impl Trouble {
+    /// The failures since the last that was logged, if one is to be logged now.
+    fn another(&mut self, now: Instant) -> Option<u64> {
+        self.total += 1;
+        self.unreported += 1;
+        let recent = self
+            .reported
+            .is_some_and(|then| now.duration_since(then) < REPORT_INTERVAL);
+        if recent {
+            return None;
+        }
+        self.reported = Some(now);
+        Some(std::mem::take(&mut self.unreported))
+    }
+
+    /// How many there were, if there were any.
+    fn ended(&mut self) -> Option<u64> {
+        let total = std::mem::take(self).total;
+        (total > 0).then_some(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_logged_at_first_and_then_once_a_minute() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.ended(), None);
+        assert_eq!(trouble.another(at(0)), Some(1));
+        assert_eq!(trouble.another(at(1)), None);
+        assert_eq!(trouble.another(at(59)), None);
+        assert_eq!(trouble.another(at(60)), Some(3));
+        assert_eq!(trouble.another(at(61)), None);
+        assert_eq!(trouble.ended(), Some(5));
+        assert_eq!(trouble.ended(), None);
+        assert_eq!(trouble.another(at(62)), Some(1), "new trouble");
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_has_no_secret() {
+        let call = Call {
+            component: Arc::from("c"),
+            path: PathAndQuery::from_static("/"),
+            method: Method::GET,
+            headers: HeaderMap::new(),
+            every: Duration::from_secs(1),
+            secrets: vec!["Bearer 12345".to_owned(), "12345".to_owned()],
+        };
+        assert_eq!(
+            call.excerpt("not Bearer 12345, nor 12345"),
+            "not [hidden], nor [hidden]"
+        );
+        let long = call.excerpt(&format!("{}12345", "ä".repeat(99)));
+        assert_eq!(long, format!("{}[h", "ä".repeat(99)));
+        assert_eq!(call.excerpt(&"€".repeat(100)).len(), 198);
+    }
+}
