@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// both cores, and several tests may be first at once.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 
+/// What the internal routes want to hear.
+pub const TRACKER_TOKEN: &str = "the-token-of-the-tests";
+
 static LAUNCHES: AtomicU32 = AtomicU32::new(0);
 
 /// How to start a host.
@@ -46,6 +49,10 @@ impl HostOptions {
             .variable("network", "regtest")
             .variable("confirmations_required", "1")
             .variable("max_transactions_per_window", "1000")
+            // Tests say when the tracker runs; what reads a balance or the history has it run.
+            .variable("tracker_interval", "0")
+            .variable("tracker_token", TRACKER_TOKEN)
+            .variable("watchdog_interval", "0")
             .variable("rpc_host", &rpc.ip().to_string())
             .variable("rpc_port", &rpc.port().to_string())
             .variable("rpc_user", chain.user())

@@ -21,14 +21,16 @@ mod daemon;
 mod host;
 mod node;
 mod reply;
+mod tracker;
 mod wait;
 
 pub use artifacts::{artifact, components, root, run_cargo};
 pub use books::Books;
 pub use chain::{Chain, RpcFailure};
-pub use host::{Host, HostOptions};
+pub use host::{Host, HostOptions, TRACKER_TOKEN};
 pub use node::{Node, Signing, unix_now};
 pub use reply::{Reply, get, post, request};
+pub use tracker::{follow, resume_sends, tick};
 pub use wait::{eventually, in_parallel};
 
 /// A chain and a host on it, ready for a test.

@@ -191,7 +191,9 @@ impl Node {
             .into()
     }
 
+    /// The balance, with the ledger level with the chain node.
     pub fn balance(&self) -> Value {
+        self.follow();
         self.get(&format!("/wallet/{}/balance", self.id))
             .expect_status(200)
             .json()
@@ -206,7 +208,14 @@ impl Node {
             .unwrap()
     }
 
+    /// Has the host's ledger brought level with the chain node.
+    pub fn follow(&self) {
+        crate::follow(&self.url);
+    }
+
+    /// The history, with the ledger level with the chain node.
     pub fn history(&self) -> Vec<Value> {
+        self.follow();
         let reply = self
             .get(&format!("/wallet/{}/transactions?limit=100", self.id))
             .expect_status(200);

@@ -19,6 +19,7 @@ fn encrypted(coins: &[&str]) -> (World, Node, String) {
 /// Another host on the same database that has this passphrase.
 fn with_passphrase(world: &World, passphrase: &str) -> Host {
     let options = HostOptions::default()
+        .variable("wallet_encryption", "true")
         .variable("rpc_wallet_passphrase", passphrase)
         .folder(world.host.shared_folder());
     Host::start(&world.chain, options)

@@ -265,74 +265,249 @@ pub fn address(raw: &RawResult) -> Result<Option<(String, bool)>, Failure> {
     }
 }
 
-/// An entry of `listsinceblock`.
+/// A block of the best chain, without its transactions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Movement {
-    /// Which output.
-    pub outpoint: OutPoint,
-    /// Whose.
-    pub address: String,
-    /// Received, not sent.
-    pub incoming: bool,
-    /// How much.
-    pub value: Amount,
-    /// Negative: conflicted.
-    pub confirmations: i32,
-    /// Once in a block.
-    pub block: Option<BlockHash>,
+pub struct Header {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
     /// Unix seconds.
     pub time: i64,
 }
 
-/// `listsinceblock`.
+/// `getblockhash`.
 ///
 /// # Errors
 /// [`Failure::BadResponse`].
-pub fn movements(raw: &RawResult) -> Result<(BlockHash, Vec<Movement>), Failure> {
+pub fn hash_at_height(raw: &RawResult) -> Result<BlockHash, Failure> {
+    block_hash("getblockhash", &read::<String>("getblockhash", raw)?)
+}
+
+/// `getblockheader` of the block that has this height and hash.
+///
+/// # Errors
+/// [`Failure::BadResponse`], also for another block.
+pub fn header(raw: &RawResult, height: u32, hash: &BlockHash) -> Result<Header, Failure> {
     #[derive(Deserialize)]
     struct Answer {
-        transactions: Vec<Entry>,
-        lastblock: String,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        address: Option<String>,
-        category: String,
-        amount: Box<RawValue>,
-        vout: u32,
-        confirmations: i32,
-        blockhash: Option<String>,
-        txid: String,
+        hash: String,
+        height: u32,
         time: i64,
     }
-    let answer: Answer = read("listsinceblock", raw)?;
-    let mut movements = Vec::with_capacity(answer.transactions.len());
-    for entry in answer.transactions {
-        let Some(address) = entry.address else {
-            continue;
-        };
-        let incoming = entry.category != "send";
-        let literal = entry.amount.get();
-        let magnitude = literal.strip_prefix('-').unwrap_or(literal);
-        movements.push(Movement {
-            outpoint: OutPoint {
-                txid: txid("listsinceblock.txid", &entry.txid)?,
-                vout: entry.vout,
-            },
-            address,
-            incoming,
-            value: Amount::from_flop_literal(magnitude)
-                .map_err(|e| bad(&format!("listsinceblock.amount: {e}")))?,
-            confirmations: entry.confirmations,
-            block: entry
-                .blockhash
-                .map(|hash| block_hash("listsinceblock.blockhash", &hash))
-                .transpose()?,
-            time: entry.time,
-        });
+    let answer: Answer = read("getblockheader", raw)?;
+    if answer.height != height || answer.hash != hash.as_str() {
+        return Err(bad("getblockheader: another block"));
     }
-    Ok((
-        block_hash("listsinceblock.lastblock", &answer.lastblock)?,
-        movements,
-    ))
+    Ok(Header {
+        height,
+        hash: hash.clone(),
+        time: answer.time,
+    })
+}
+
+/// An output that locks to exactly one address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Output {
+    /// Its index in the transaction.
+    pub vout: u32,
+    /// Whose.
+    pub address: String,
+    /// How much.
+    pub value: Amount,
+}
+
+/// What a transaction spends and pays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Its id.
+    pub txid: Txid,
+    /// None for a coinbase.
+    pub inputs: Vec<OutPoint>,
+    /// Those to exactly one address.
+    pub outputs: Vec<Output>,
+    /// Whether it makes new coins.
+    pub is_coinbase: bool,
+}
+
+/// A block with its transactions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// The block before; none for the first.
+    pub previous: Option<BlockHash>,
+    /// Unix seconds.
+    pub time: i64,
+    /// In the block's order.
+    pub transactions: Vec<Transaction>,
+}
+
+/// A transaction as `getblock` and `getrawtransaction` describe it.
+#[derive(Deserialize)]
+struct Described {
+    txid: String,
+    vin: Vec<DescribedInput>,
+    vout: Vec<DescribedOutput>,
+}
+
+#[derive(Deserialize)]
+struct DescribedInput {
+    coinbase: Option<String>,
+    txid: Option<String>,
+    vout: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct DescribedOutput {
+    value: Box<RawValue>,
+    n: u32,
+    #[serde(rename = "scriptPubKey")]
+    script: DescribedScript,
+}
+
+#[derive(Deserialize)]
+struct DescribedScript {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    addresses: Vec<String>,
+}
+
+/// Core's `MAX_MONEY` as it writes it: the one value of a valid output (anyone's) that is no
+/// [`Amount`].
+const MAX_MONEY: &str = "10000000000.00000000";
+
+impl Described {
+    fn check(self, what: &str) -> Result<Transaction, Failure> {
+        let is_coinbase = match self.vin.as_slice() {
+            [] => return Err(bad(&format!("{what}.vin: none"))),
+            [only] => only.coinbase.is_some(),
+            _ => false,
+        };
+        let inputs = if is_coinbase {
+            Vec::new()
+        } else {
+            let inputs = self.vin.into_iter().map(|input| input.check(what));
+            inputs.collect::<Result<_, _>>()?
+        };
+        let mut outputs = Vec::with_capacity(self.vout.len());
+        for (index, output) in self.vout.into_iter().enumerate() {
+            if usize::try_from(output.n) != Ok(index) {
+                return Err(bad(&format!("{what}.vout.n")));
+            }
+            outputs.extend(output.check(what)?);
+        }
+        Ok(Transaction {
+            txid: txid(&format!("{what}.txid"), &self.txid)?,
+            inputs,
+            outputs,
+            is_coinbase,
+        })
+    }
+}
+
+impl DescribedInput {
+    fn check(self, what: &str) -> Result<OutPoint, Failure> {
+        match (self.coinbase, self.txid, self.vout) {
+            (None, Some(spent), Some(vout)) => Ok(OutPoint {
+                txid: txid(&format!("{what}.vin.txid"), &spent)?,
+                vout,
+            }),
+            _ => Err(bad(&format!("{what}.vin"))),
+        }
+    }
+}
+
+impl DescribedOutput {
+    /// None for an output that no wallet of the service can own: a script of another form, or of
+    /// several keys.
+    fn check(self, what: &str) -> Result<Option<Output>, Failure> {
+        if self.value.get() == MAX_MONEY {
+            return Ok(None);
+        }
+        let value = amount(&format!("{what}.vout.value"), &self.value)?;
+        let has_one_owner = matches!(
+            self.script.kind.as_str(),
+            "pubkeyhash" | "pubkey" | "scripthash"
+        );
+        let address = match <[String; 1]>::try_from(self.script.addresses) {
+            Ok([address]) if has_one_owner => address,
+            _ => return Ok(None),
+        };
+        Ok(Some(Output {
+            vout: self.n,
+            address,
+            value,
+        }))
+    }
+}
+
+/// `getblock` with verbosity 2, of the block that has this height and hash.
+///
+/// # Errors
+/// [`Failure::BadResponse`], also for another block.
+pub fn block(raw: &RawResult, height: u32, hash: &BlockHash) -> Result<Block, Failure> {
+    #[derive(Deserialize)]
+    struct Answer {
+        hash: String,
+        height: u32,
+        time: i64,
+        previousblockhash: Option<String>,
+        tx: Vec<Described>,
+    }
+    let answer: Answer = read("getblock", raw)?;
+    if answer.height != height || answer.hash != hash.as_str() {
+        return Err(bad("getblock: another block"));
+    }
+    let previous = answer
+        .previousblockhash
+        .map(|hash| block_hash("getblock.previousblockhash", &hash))
+        .transpose()?;
+    if previous.is_none() != (height == 0) {
+        return Err(bad("getblock.previousblockhash"));
+    }
+    let transactions = answer.tx.into_iter().map(|tx| tx.check("getblock.tx"));
+    Ok(Block {
+        height,
+        hash: hash.clone(),
+        previous,
+        time: answer.time,
+        transactions: transactions.collect::<Result<_, _>>()?,
+    })
+}
+
+/// `getrawmempool`.
+///
+/// # Errors
+/// [`Failure::BadResponse`].
+pub fn mempool(raw: &RawResult) -> Result<Vec<Txid>, Failure> {
+    let txids: Vec<String> = read("getrawmempool", raw)?;
+    txids
+        .iter()
+        .map(|text| txid("getrawmempool", text))
+        .collect()
+}
+
+/// `getrawtransaction`, verbose, of this transaction; none when it is in a block: Core finds those
+/// too while one of their outputs is unspent (FACTS 10).
+///
+/// # Errors
+/// [`Failure::BadResponse`], also for another transaction.
+pub fn mempool_transaction(raw: &RawResult, asked: &Txid) -> Result<Option<Transaction>, Failure> {
+    #[derive(Deserialize)]
+    struct InBlock {
+        blockhash: Option<String>,
+        confirmations: Option<i64>,
+    }
+    // Read twice: serde's `flatten` would read amounts as binary floats.
+    let place: InBlock = read("getrawtransaction", raw)?;
+    let transaction = read::<Described>("getrawtransaction", raw)?.check("getrawtransaction")?;
+    if transaction.txid != *asked {
+        return Err(bad("getrawtransaction: another transaction"));
+    }
+    let is_in_block = place.blockhash.is_some() || place.confirmations.is_some();
+    Ok((!is_in_block).then_some(transaction))
 }

@@ -5,7 +5,7 @@ use crate::node::{self, Standing};
 use crate::rpc::{Failure, HttpAnswer, Transport};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bindings::exports::duxnet::chain::{admin, keys, reader, signer, types};
+use bindings::exports::duxnet::chain::{admin, keys, reader, relay, signer, types};
 use duxnet_units::transaction::Output;
 use duxnet_units::{Address, Amount, BlockHash, Network, OutPoint, Txid};
 use futures::future::{Either, select};
@@ -34,6 +34,7 @@ mod bindings {
                 export duxnet:chain/reader@1.0.0;
                 export duxnet:chain/keys@1.0.0;
                 export duxnet:chain/signer@1.0.0;
+                export duxnet:chain/relay@1.0.0;
                 export duxnet:chain/admin@1.0.0;
             }
         ",
@@ -43,8 +44,6 @@ mod bindings {
     });
 }
 
-/// Largest answer that is read, bytes.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Deadline of one call when `rpc_timeout_seconds` is not set.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 10;
 /// Between two tries at a full work queue.
@@ -125,7 +124,7 @@ impl Line {
 }
 
 impl Transport for Line {
-    async fn exchange(&self, body: Vec<u8>) -> Result<HttpAnswer, Failure> {
+    async fn exchange(&self, body: Vec<u8>, max_bytes: usize) -> Result<HttpAnswer, Failure> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(if self.was_full.get() {
@@ -135,7 +134,8 @@ impl Transport for Line {
             });
         }
         self.was_full.set(false);
-        match select(pin!(round_trip(&self.connection, body)), pin!(sleep(left))).await {
+        let round_trip = round_trip(&self.connection, body, max_bytes);
+        match select(pin!(round_trip), pin!(sleep(left))).await {
             Either::Left((result, _)) => result,
             Either::Right(((), _)) => Err(Failure::OutcomeUnknown(
                 "no answer before the deadline".into(),
@@ -150,7 +150,11 @@ impl Transport for Line {
     }
 }
 
-async fn round_trip(connection: &Connection, body: Vec<u8>) -> Result<HttpAnswer, Failure> {
+async fn round_trip(
+    connection: &Connection,
+    body: Vec<u8>,
+    max_bytes: usize,
+) -> Result<HttpAnswer, Failure> {
     let request = Request::post(&connection.url)
         .header("authorization", &connection.authorization)
         .header("content-type", "application/json")
@@ -159,15 +163,18 @@ async fn round_trip(connection: &Connection, body: Vec<u8>) -> Result<HttpAnswer
         .map_err(|_| Failure::Unreachable("rpc_host and rpc_port make no URL".into()))?;
     let response = send(request).await.map_err(transport_failure)?;
     let status = response.status().as_u16();
+    let announced = announced_bytes(response.headers());
+    if announced > max_bytes {
+        return Err(Failure::TooLarge(max_bytes));
+    }
     let mut body = response.into_body();
-    let mut bytes = Vec::new();
+    // A buffer that grows would take twice the memory of a large answer.
+    let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| Failure::OutcomeUnknown(format!("answer cut off: {e:?}")))?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > MAX_ANSWER_BYTES {
-                return Err(Failure::BadResponse(format!(
-                    "an answer above {MAX_ANSWER_BYTES} bytes"
-                )));
+            if bytes.len() + data.len() > max_bytes {
+                return Err(Failure::TooLarge(max_bytes));
             }
             bytes.extend_from_slice(&data);
         }
@@ -176,6 +183,15 @@ async fn round_trip(connection: &Connection, body: Vec<u8>) -> Result<HttpAnswer
         status,
         body: bytes,
     })
+}
+
+/// The content's length as its header says; 0 where none does.
+fn announced_bytes(headers: &http::HeaderMap) -> usize {
+    headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
 }
 
 /// Only what happens before a connection stands is certain not to have been executed.
@@ -208,6 +224,9 @@ impl From<Failure> for types::ChainError {
             Failure::Unreachable(text) => types::ChainError::Unreachable(text),
             Failure::OutcomeUnknown(text) => types::ChainError::OutcomeUnknown(text),
             Failure::BadResponse(text) => types::ChainError::BadResponse(text),
+            Failure::TooLarge(max_bytes) => {
+                types::ChainError::BadResponse(format!("an answer above {max_bytes} bytes"))
+            }
         }
     }
 }
@@ -229,6 +248,10 @@ fn invalid(what: &str) -> types::ChainError {
 
 fn parse_txid(text: &str) -> Result<Txid, types::ChainError> {
     Txid::parse(text).map_err(|_| invalid("txid"))
+}
+
+fn parse_txids(texts: &[String]) -> Result<Vec<Txid>, types::ChainError> {
+    texts.iter().map(|text| parse_txid(text)).collect()
 }
 
 fn block_ref(height: u32, hash: &BlockHash) -> types::BlockRef {
@@ -277,31 +300,46 @@ impl reader::Guest for Gateway {
         })
     }
 
-    async fn list_since(block: Option<String>) -> Result<types::Movements, types::ChainError> {
-        let block = block
-            .map(|hash| BlockHash::parse(&hash))
-            .transpose()
-            .map_err(|_| invalid("block hash"))?;
-        let (last_block, items) = node::list_since(&Line::open().await?, block.as_ref()).await?;
-        Ok(types::Movements {
-            last_block: last_block.to_string(),
-            items: items.into_iter().map(movement).collect(),
-        })
-    }
-
     async fn get_transactions(
         txids: Vec<String>,
     ) -> Result<Vec<types::Standing>, types::ChainError> {
-        let txids = txids
-            .iter()
-            .map(|txid| parse_txid(txid))
-            .collect::<Result<Vec<_>, _>>()?;
+        let txids = parse_txids(&txids)?;
         let standings = node::standings(&Line::open().await?, &txids).await?;
         Ok(standings.into_iter().map(standing).collect())
     }
 
-    async fn fee_rate() -> Result<u64, types::ChainError> {
-        Ok(node::info(&Line::open().await?).await?.fee_rate)
+    async fn snapshot() -> Result<types::NodeView, types::ChainError> {
+        let (tip, info, mempool) = node::snapshot(&Line::open().await?).await?;
+        Ok(types::NodeView {
+            network: tip.network.into(),
+            tip: block_ref(tip.height, &tip.hash),
+            fee_rate: info.fee_rate,
+            mempool: mempool.iter().map(Txid::to_string).collect(),
+        })
+    }
+
+    async fn headers(heights: Vec<u32>) -> Result<Vec<Option<types::Header>>, types::ChainError> {
+        if heights.len() > node::MAX_HEADERS {
+            return Err(invalid("the number of heights"));
+        }
+        let headers = node::headers(&Line::open().await?, &heights).await?;
+        Ok(headers.into_iter().map(|found| found.map(header)).collect())
+    }
+
+    async fn blocks(first_height: u32, count: u32) -> Result<Vec<types::Block>, types::ChainError> {
+        let blocks = node::blocks(&Line::open().await?, first_height, count).await?;
+        Ok(blocks.into_iter().map(block).collect())
+    }
+
+    async fn mempool_transactions(
+        txids: Vec<String>,
+    ) -> Result<Vec<Option<types::Transaction>>, types::ChainError> {
+        let txids = parse_txids(&txids)?;
+        let found = node::mempool_transactions(&Line::open().await?, &txids).await?;
+        Ok(found
+            .into_iter()
+            .map(|found| found.map(transaction))
+            .collect())
     }
 }
 
@@ -314,15 +352,36 @@ fn coin(coin: answers::Coin) -> types::Coin {
     }
 }
 
-fn movement(movement: answers::Movement) -> types::Movement {
-    types::Movement {
-        outpoint: outpoint(&movement.outpoint),
-        address: movement.address,
-        incoming: movement.incoming,
-        value: movement.value.florins(),
-        confirmations: movement.confirmations,
-        block_hash: movement.block.map(|hash| hash.to_string()),
-        time: movement.time,
+fn header(header: answers::Header) -> types::Header {
+    types::Header {
+        block: block_ref(header.height, &header.hash),
+        time: header.time,
+    }
+}
+
+fn block(block: answers::Block) -> types::Block {
+    types::Block {
+        block: block_ref(block.height, &block.hash),
+        previous: block.previous.map(|hash| hash.to_string()),
+        time: block.time,
+        transactions: block.transactions.into_iter().map(transaction).collect(),
+    }
+}
+
+fn transaction(transaction: answers::Transaction) -> types::Transaction {
+    types::Transaction {
+        txid: transaction.txid.to_string(),
+        inputs: transaction.inputs.iter().map(outpoint).collect(),
+        outputs: transaction.outputs.into_iter().map(output).collect(),
+        coinbase: transaction.is_coinbase,
+    }
+}
+
+fn output(output: answers::Output) -> types::Output {
+    types::Output {
+        vout: output.vout,
+        address: output.address,
+        value: output.value.florins(),
     }
 }
 
@@ -349,6 +408,10 @@ impl keys::Guest for Gateway {
     async fn new_address(label: String) -> Result<String, types::ChainError> {
         Ok(node::new_address(&Line::open().await?, &label).await?)
     }
+
+    async fn new_addresses(count: u32, label: String) -> Result<Vec<String>, types::ChainError> {
+        Ok(node::new_addresses(&Line::open().await?, count, &label).await?)
+    }
 }
 
 impl signer::Guest for Gateway {
@@ -374,7 +437,9 @@ impl signer::Guest for Gateway {
             hex,
         })
     }
+}
 
+impl relay::Guest for Gateway {
     async fn broadcast(txid: String, hex: String) -> Result<(), types::ChainError> {
         let txid = parse_txid(&txid)?;
         Ok(node::broadcast(&Line::open().await?, &txid, &hex).await?)

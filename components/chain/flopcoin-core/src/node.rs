@@ -1,7 +1,7 @@
 //! One function per question to the node: which calls it takes and what their failures mean.
 
-use crate::answers::{self, Coin, Info, Movement, Place, Tip};
-use crate::rpc::{self, Call, Failure, RawResult, Transport, bad};
+use crate::answers::{self, Block, Coin, Header, Info, Place, Tip};
+use crate::rpc::{self, Call, Failure, MAX_ANSWER_BYTES, RawResult, Transport, bad};
 use duxnet_units::transaction::{Output, Transaction, encode_unsigned};
 use duxnet_units::{BlockHash, OutPoint, Txid};
 use serde_json::{Value, json};
@@ -15,8 +15,22 @@ const UNLOCK_SECONDS: u32 = 10;
 /// many requests at once that happens to one of them many times; the deadline usually comes first.
 const UNLOCK_ATTEMPTS: u32 = 50;
 
+/// Most blocks of one answer.
+pub const MAX_BLOCKS: u32 = 64;
+/// Largest answer with blocks, bytes. The largest block described takes 25 MB: a byte of it is at
+/// most an opcode's name of 22 letters, a blank and two hexadecimal digits.
+pub const MAX_BLOCKS_BYTES: usize = 32 * 1024 * 1024;
+/// Most heights of one question.
+pub const MAX_HEADERS: usize = 2_000;
+/// Transactions of the mempool described in one round trip: some 500 KB of ordinary ones.
+const TRANSACTIONS_AT_ONCE: usize = 250;
+/// Most addresses made at once.
+pub const MAX_NEW_ADDRESSES: u32 = 100;
+
 /// Unknown address, transaction or block.
 const NOT_FOUND: i32 = -5;
+/// `getblockhash` of a height above the tip.
+const OUT_OF_RANGE: i32 = -8;
 /// The wallet is locked.
 const LOCKED: i32 = -13;
 /// `walletpassphrase` of a wallet that has none.
@@ -40,9 +54,36 @@ async fn ask_all(
     node: &impl Transport,
     questions: &[Call],
 ) -> Result<Vec<Result<RawResult, Failure>>, Failure> {
-    match rpc::batch_of(node, questions).await {
-        Err(Failure::OutcomeUnknown(_)) => rpc::batch_of(node, questions).await,
+    ask_within(node, questions, MAX_ANSWER_BYTES).await
+}
+
+async fn ask_within(
+    node: &impl Transport,
+    questions: &[Call],
+    max_bytes: usize,
+) -> Result<Vec<Result<RawResult, Failure>>, Failure> {
+    match rpc::batch_within(node, questions, max_bytes).await {
+        Err(Failure::OutcomeUnknown(_)) => rpc::batch_within(node, questions, max_bytes).await,
         result => result,
+    }
+}
+
+/// Asks about the first of `items`, all of them if the answer is not too large, else half, and so
+/// on down to one. Gives one result for each item asked about.
+async fn ask_about_first<T>(
+    node: &impl Transport,
+    items: &[T],
+    question: impl Fn(&T) -> Call,
+    max_bytes: usize,
+) -> Result<Vec<Result<RawResult, Failure>>, Failure> {
+    let mut questions: Vec<Call> = items.iter().map(question).collect();
+    loop {
+        match ask_within(node, &questions, max_bytes).await {
+            Err(Failure::TooLarge(_)) if questions.len() > 1 => {
+                questions.truncate(questions.len() / 2);
+            }
+            result => return result,
+        }
     }
 }
 
@@ -131,13 +172,8 @@ pub async fn standings(node: &impl Transport, txids: &[Txid]) -> Result<Vec<Stan
         .collect();
     let mut places = Vec::with_capacity(txids.len());
     for result in ask_all(node, &questions).await? {
-        places.push(match result {
-            Ok(raw) => Some(answers::place(&raw)?),
-            Err(Failure::Rejected {
-                code: NOT_FOUND, ..
-            }) => None,
-            Err(failure) => return Err(failure),
-        });
+        let known = none_if(result, NOT_FOUND)?;
+        places.push(known.map(|raw| answers::place(&raw)).transpose()?);
     }
     let mut hashes: Vec<BlockHash> = places
         .iter()
@@ -188,34 +224,152 @@ pub async fn standings(node: &impl Transport, txids: &[Txid]) -> Result<Vec<Stan
         .collect()
 }
 
-/// Everything since a block, none from the start. Core answers an unknown block with everything
-/// (FACTS 10), so the block is asked for first.
+/// Tip, fee rate and mempool.
 ///
 /// # Errors
-/// See [`Failure`]; `Rejected` with -5 for an unknown block.
-pub async fn list_since(
+/// See [`Failure`].
+pub async fn snapshot(node: &impl Transport) -> Result<(Tip, Info, Vec<Txid>), Failure> {
+    // Core runs a batch in order: the mempool is read before the tip.
+    let questions = [
+        call("getrawmempool", vec![]),
+        call("getblockchaininfo", vec![]),
+        call("getinfo", vec![]),
+    ];
+    let [mempool, tip, info]: [_; 3] = ask_all(node, &questions)
+        .await?
+        .try_into()
+        .map_err(|_| bad("a batch of another length"))?;
+    let mempool = answers::mempool(&mempool?)?;
+    Ok((answers::tip(&tip?)?, answers::info(&info?)?, mempool))
+}
+
+/// The hash of the best chain's block at each height; none above the tip.
+async fn hashes_at(
     node: &impl Transport,
-    block: Option<&BlockHash>,
-) -> Result<(BlockHash, Vec<Movement>), Failure> {
-    let raw = match block {
-        None => ask(node, call("listsinceblock", vec![])).await?,
-        Some(hash) => {
-            let hash = json!(hash.as_str());
-            let questions = [
-                call("getblockheader", vec![hash.clone()]),
-                call("listsinceblock", vec![hash]),
-            ];
-            let mut results = ask_all(node, &questions).await?.into_iter();
-            let mut next = || {
-                results
-                    .next()
-                    .unwrap_or_else(|| Err(bad("a batch of another length")))
-            };
-            next()?;
-            next()?
-        }
+    heights: &[u32],
+) -> Result<Vec<Option<BlockHash>>, Failure> {
+    let questions: Vec<Call> = heights
+        .iter()
+        .map(|height| call("getblockhash", vec![json!(height)]))
+        .collect();
+    let results = ask_all(node, &questions).await?.into_iter();
+    results
+        .map(|result| {
+            none_if(result, OUT_OF_RANGE)?
+                .map(|raw| answers::hash_at_height(&raw))
+                .transpose()
+        })
+        .collect()
+}
+
+/// The best chain's block at each height; none above the tip, or when a reorganisation took the
+/// block while it was asked about.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn headers(
+    node: &impl Transport,
+    heights: &[u32],
+) -> Result<Vec<Option<Header>>, Failure> {
+    let hashes = hashes_at(node, heights).await?;
+    let questions: Vec<Call> = hashes
+        .iter()
+        .flatten()
+        .map(|hash| call("getblockheader", vec![json!(hash.as_str())]))
+        .collect();
+    let mut results = ask_all(node, &questions).await?.into_iter();
+    let mut header_of = |height: u32, hash: &BlockHash| {
+        let result = results
+            .next()
+            .unwrap_or_else(|| Err(bad("a batch of another length")));
+        none_if(result, NOT_FOUND)?
+            .map(|raw| answers::header(&raw, height, hash))
+            .transpose()
     };
-    answers::movements(&raw)
+    heights
+        .iter()
+        .zip(hashes)
+        .map(|(height, hash)| match hash {
+            Some(hash) => header_of(*height, &hash),
+            None => Ok(None),
+        })
+        .collect()
+}
+
+/// Blocks from a height upwards, each following on the one before: at most `count`, fewer where
+/// their description is large, the chain ends, or a reorganisation came in between. None only
+/// above the tip. What a reorganisation took back meanwhile may still be among them, as one right
+/// after the answer would have it.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn blocks(
+    node: &impl Transport,
+    first_height: u32,
+    count: u32,
+) -> Result<Vec<Block>, Failure> {
+    let end = first_height.saturating_add(count.min(MAX_BLOCKS));
+    let heights: Vec<u32> = (first_height..end).collect();
+    let hashes: Vec<(u32, BlockHash)> = heights
+        .iter()
+        .copied()
+        .zip(hashes_at(node, &heights).await?)
+        .map_while(|(height, hash)| Some((height, hash?)))
+        .collect();
+    let question = |(_, hash): &(u32, BlockHash)| {
+        const WITH_TRANSACTIONS: u32 = 2;
+        call(
+            "getblock",
+            vec![json!(hash.as_str()), json!(WITH_TRANSACTIONS)],
+        )
+    };
+    let results = ask_about_first(node, &hashes, question, MAX_BLOCKS_BYTES).await?;
+    let mut blocks: Vec<Block> = Vec::with_capacity(results.len());
+    for ((height, hash), result) in hashes.iter().zip(results) {
+        let block = match none_if(result, NOT_FOUND)? {
+            Some(raw) => answers::block(&raw, *height, hash)?,
+            None if blocks.is_empty() => return Err(bad("getblock: no block of the best chain")),
+            None => break,
+        };
+        let follows = blocks
+            .last()
+            .is_none_or(|last| block.previous.as_ref() == Some(&last.hash));
+        if !follows {
+            break;
+        }
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+/// Each transaction as long as it is in the mempool; none for one that is not, or no more.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn mempool_transactions(
+    node: &impl Transport,
+    txids: &[Txid],
+) -> Result<Vec<Option<answers::Transaction>>, Failure> {
+    const VERBOSE: u32 = 1;
+    let question = |txid: &Txid| {
+        call(
+            "getrawtransaction",
+            vec![json!(txid.as_str()), json!(VERBOSE)],
+        )
+    };
+    let mut found = Vec::with_capacity(txids.len());
+    while found.len() < txids.len() {
+        let mut rest = &txids[found.len()..];
+        rest = &rest[..rest.len().min(TRANSACTIONS_AT_ONCE)];
+        let results = ask_about_first(node, rest, question, MAX_ANSWER_BYTES).await?;
+        for (txid, result) in rest.iter().zip(results) {
+            let transaction = none_if(result, NOT_FOUND)?
+                .map(|raw| answers::mempool_transaction(&raw, txid))
+                .transpose()?;
+            found.push(transaction.flatten());
+        }
+    }
+    Ok(found)
 }
 
 /// `getinfo`: fee rate and status.
@@ -233,6 +387,30 @@ pub async fn info(node: &impl Transport) -> Result<Info, Failure> {
 pub async fn new_address(node: &impl Transport, label: &str) -> Result<String, Failure> {
     let raw = ask(node, call("getnewaddress", vec![json!(label)])).await?;
     answers::read("getnewaddress", &raw)
+}
+
+/// Fresh addresses, labelled: at most `count` and [`MAX_NEW_ADDRESSES`], fewer when the keys of a
+/// locked wallet run out.
+///
+/// # Errors
+/// See [`Failure`]; only when not one was made.
+pub async fn new_addresses(
+    node: &impl Transport,
+    count: u32,
+    label: &str,
+) -> Result<Vec<String>, Failure> {
+    let questions: Vec<Call> = (0..count.min(MAX_NEW_ADDRESSES))
+        .map(|_| call("getnewaddress", vec![json!(label)]))
+        .collect();
+    let mut made = Vec::with_capacity(questions.len());
+    for result in ask_all(node, &questions).await? {
+        match result {
+            Ok(raw) => made.push(answers::read("getnewaddress", &raw)?),
+            Err(_) if !made.is_empty() => break,
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(made)
 }
 
 /// Builds and signs a payment; sends nothing. Gives txid and hex.
@@ -294,6 +472,15 @@ async fn sign_unlocked(
             }
             (_, signed) => return signed,
         }
+    }
+}
+
+/// None for a rejection with this code.
+fn none_if(result: Result<RawResult, Failure>, code: i32) -> Result<Option<RawResult>, Failure> {
+    match result {
+        Ok(raw) => Ok(Some(raw)),
+        Err(failure) if is_rejection(&failure, code) => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Why a call gave no result; the four kinds of wit/chain `chain-error`.
+/// Why a call gave no result: the four kinds of wit/chain `chain-error`, and one that stays in
+/// this crate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
     /// Core said no.
@@ -20,7 +21,13 @@ pub enum Failure {
     OutcomeUnknown(String),
     /// An answer that breaks the contract.
     BadResponse(String),
+    /// An answer above this many bytes; a smaller question may do. Whoever asked no divisible
+    /// question has a `BadResponse`.
+    TooLarge(usize),
 }
+
+/// Largest answer that is read, bytes.
+pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// An HTTP answer, whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,8 +40,13 @@ pub struct HttpAnswer {
 
 /// Carries one HTTP POST to the node.
 pub trait Transport {
-    /// Sends a body and gives the whole answer. Must tell `Unreachable` from `OutcomeUnknown`.
-    fn exchange(&self, body: Vec<u8>) -> impl Future<Output = Result<HttpAnswer, Failure>>;
+    /// Sends a body and gives the whole answer, or `TooLarge` when that has more than `max_bytes`.
+    /// Must tell `Unreachable` from `OutcomeUnknown`.
+    fn exchange(
+        &self,
+        body: Vec<u8>,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<HttpAnswer, Failure>>;
     /// Waits before a refused call is tried again; false when the deadline has come.
     fn wait_for_a_free_worker(&self) -> impl Future<Output = bool>;
 }
@@ -91,7 +103,7 @@ const QUEUE_FULL: &[u8] = b"Work queue depth exceeded";
 pub async fn call(transport: &impl Transport, call: Call) -> Result<RawResult, Failure> {
     let request = encode(0, &call);
     let body = serde_json::to_vec(&request).unwrap_or_default();
-    let answer = exchange(transport, body).await?;
+    let answer = exchange(transport, body, MAX_ANSWER_BYTES).await?;
     let reply: Reply = decode(&answer)?;
     take(reply, 0)
 }
@@ -118,6 +130,18 @@ pub async fn batch_of(
     transport: &impl Transport,
     calls: &[Call],
 ) -> Result<Vec<Result<RawResult, Failure>>, Failure> {
+    batch_within(transport, calls, MAX_ANSWER_BYTES).await
+}
+
+/// As [`batch_of`], with a bound of its own.
+///
+/// # Errors
+/// A failure of the round trip; [`Failure::TooLarge`] for an answer above `max_bytes`.
+pub async fn batch_within(
+    transport: &impl Transport,
+    calls: &[Call],
+    max_bytes: usize,
+) -> Result<Vec<Result<RawResult, Failure>>, Failure> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
@@ -127,8 +151,9 @@ pub async fn batch_of(
         .map(|(id, call)| encode(id, call))
         .collect();
     let body = serde_json::to_vec(&requests).unwrap_or_default();
-    let answer = exchange(transport, body).await?;
+    let answer = exchange(transport, body, max_bytes).await?;
     let replies: Vec<Reply> = decode(&answer)?;
+    drop(answer);
     if replies.len() != calls.len() {
         return Err(bad("a batch of another length"));
     }
@@ -139,7 +164,9 @@ pub async fn batch_of(
         .collect();
     // Warm-up says for each call what it says for all.
     match results.iter().find_map(|result| result.as_ref().err()) {
-        Some(failure @ (Failure::Unreachable(_) | Failure::BadResponse(_))) => Err(failure.clone()),
+        Some(
+            failure @ (Failure::Unreachable(_) | Failure::BadResponse(_) | Failure::TooLarge(_)),
+        ) => Err(failure.clone()),
         Some(Failure::Rejected { .. } | Failure::OutcomeUnknown(_)) | None => Ok(results),
     }
 }
@@ -153,9 +180,13 @@ fn encode(id: usize, call: &Call) -> Request<'_> {
     }
 }
 
-async fn exchange(transport: &impl Transport, body: Vec<u8>) -> Result<HttpAnswer, Failure> {
+async fn exchange(
+    transport: &impl Transport,
+    body: Vec<u8>,
+    max_bytes: usize,
+) -> Result<HttpAnswer, Failure> {
     loop {
-        let answer = transport.exchange(body.clone()).await?;
+        let answer = transport.exchange(body.clone(), max_bytes).await?;
         if answer.status == 500 && answer.body.starts_with(QUEUE_FULL) {
             if transport.wait_for_a_free_worker().await {
                 continue;

@@ -2,6 +2,7 @@
 //! of a regtest node (one a line: id, method, HTTP status, body as sent).
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+use chain_flopcoin_core::answers::{Block, Transaction};
 use chain_flopcoin_core::node::{self, Standing};
 use chain_flopcoin_core::rpc::{Call, Failure, HttpAnswer, Transport, call};
 use duxnet_units::{Address, Amount, BlockHash, Network, OutPoint, Txid, transaction::Output};
@@ -65,6 +66,10 @@ impl Script {
         Script::of([Ok(recordings()[id].answer(0))])
     }
 
+    fn one_in_batch(id: &str) -> Self {
+        Script::of([Ok(Script::batch(&[id]))])
+    }
+
     /// One batch answer made of recorded single ones.
     fn batch(ids: &[&str]) -> HttpAnswer {
         let recordings = recordings();
@@ -86,14 +91,15 @@ impl Script {
 }
 
 impl Transport for Script {
-    async fn exchange(&self, body: Vec<u8>) -> Result<HttpAnswer, Failure> {
+    async fn exchange(&self, body: Vec<u8>, max_bytes: usize) -> Result<HttpAnswer, Failure> {
         self.asked
             .borrow_mut()
             .push(String::from_utf8(body).unwrap());
-        self.answers
-            .borrow_mut()
-            .pop_front()
-            .expect("an answer for each call")
+        let answer = self.answers.borrow_mut().pop_front();
+        match answer.expect("an answer for each call")? {
+            answer if answer.body.len() > max_bytes => Err(Failure::TooLarge(max_bytes)),
+            answer => Ok(answer),
+        }
     }
 
     async fn wait_for_a_free_worker(&self) -> bool {
@@ -439,41 +445,390 @@ fn an_unlock_without_an_answer_is_followed_by_a_lock() {
 }
 
 #[test]
-fn an_unknown_block_is_refused_instead_of_answered_with_everything() {
-    let block = BlockHash::parse(&"ab".repeat(32)).unwrap();
-    let not_found = r#"{"result":null,"error":{"code":-5,"message":"Block not found"},"id":0}"#;
-    let everything =
-        String::from_utf8(recordings()["fresh-listsinceblock"].answer(1).body).unwrap();
-    let script = Script::of([Ok(HttpAnswer {
-        status: 200,
-        body: format!("[{not_found},{everything}]").into_bytes(),
-    })]);
+fn the_mempool_is_read_before_the_tip() {
+    let script = Script::of([Ok(Script::batch(&[
+        "scan-getrawmempool",
+        "scan-getblockchaininfo",
+        "scan-getinfo",
+    ]))]);
+    let (tip, info, mempool) = block_on(node::snapshot(&script)).unwrap();
+    assert_eq!((tip.network, tip.height), (Network::Regtest, 20));
+    assert_eq!(info.fee_rate, 1_000_000);
+    assert_eq!(mempool, [txid(REPLACEMENT), txid(MULTI_OUTPUT)]);
+    let asked = script.asked.borrow();
+    assert_eq!(asked.len(), 1);
+    let order: Vec<usize> = ["getrawmempool", "getblockchaininfo", "getinfo"]
+        .iter()
+        .map(|method| asked[0].find(method).unwrap())
+        .collect();
+    assert!(order.is_sorted());
+}
+
+/// Pays two wallets, a script address and a stranger, and carries data.
+const MULTI_OUTPUT: &str = "752fc964400d27520aa27405b7107c0b20d138304afecebb9659142d1741f26d";
+/// Spends the same coin as its replacement.
+const REPLACED: &str = "119d7e3eb8319a50a133313025cfa2afe3428fd5fb4dd5b6f836cb03fbd937e1";
+const REPLACEMENT: &str = "fb1938c240d351d896d1a8c9da705feefc8b3330d23c9529a1f0746d6d85070b";
+/// The coin of both.
+const REPLACED_COIN: &str = "41d2d6f01e7fb433bd28f509706fa07a120802aeff085d242e04735101d16b5d";
+/// Pays to bare keys: one of one, one of two, one without a count, and to nobody.
+const BARE_KEYS: &str = "f77b65e7b0873cf2f48ddcbbae59e6f2d6dbc595454cbd745b25a2ab4e434a59";
+/// Two wallets' addresses.
+const ALICE: &str = "n3PgcTGp9cgZs1DA6sski7VKCwF8qBUYdj";
+const BOB: &str = "mgRt7NyGt2snvrffkcByNHGj2sCg66a2Sf";
+
+fn txid(text: &str) -> Txid {
+    Txid::parse(text).unwrap()
+}
+
+/// Vout, address and florins of each output.
+fn outputs(transaction: &Transaction) -> Vec<(u32, &str, u64)> {
+    let outputs = transaction.outputs.iter();
+    outputs
+        .map(|output| (output.vout, output.address.as_str(), output.value.florins()))
+        .collect()
+}
+
+#[test]
+fn headers_are_those_of_the_heights_and_none_above_the_tip() {
+    let hashes = Script::batch(&[
+        "scan-getblockhash-22",
+        "scan-getblockhash-23",
+        "scan-getblockhash-0",
+    ]);
+    let headers = |ids: &[&str]| {
+        let script = Script::of([Ok(hashes.clone()), Ok(Script::batch(ids))]);
+        block_on(node::headers(&script, &[22, 23, 0]))
+    };
+    let found = headers(&["scan-header-22", "scan-genesis-header"]).unwrap();
+    let [Some(last), None, Some(first)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!((last.height, first.height), (22, 0));
+    assert!(last.hash.as_str().starts_with("19dffbda") && last.time > first.time);
+
+    // A reorganisation in between.
+    let found = headers(&["scan-header-unknown", "scan-genesis-header"]).unwrap();
+    assert!(found[0].is_none() && found[2].is_some());
+    let failure = headers(&["scan-header-21", "scan-genesis-header"]).unwrap_err();
     assert_eq!(
-        rejection(&block_on(node::list_since(&script, Some(&block))).unwrap_err()).0,
-        -5
+        failure,
+        Failure::BadResponse("getblockheader: another block".into())
     );
 }
 
 #[test]
-fn movements_are_exact_and_keep_their_direction() {
-    let script = Script::one("dep0-listsinceblock");
-    let (_, movements) = block_on(node::list_since(&script, None)).unwrap();
-    assert_eq!(movements.len(), 1);
-    assert!(movements[0].incoming);
-    assert_eq!(movements[0].value, florins(10_000_000_001));
+fn no_height_is_no_round_trip_and_only_missing_heights_are_one() {
+    assert_eq!(
+        block_on(node::headers(&Script::of([]), &[])).unwrap(),
+        Vec::new()
+    );
+    let script = Script::one_in_batch("getblockhash-out-of-range");
+    assert_eq!(block_on(node::headers(&script, &[99])).unwrap(), [None]);
+}
+
+/// Hashes by their recordings, then answers.
+fn blocks(
+    first_height: u32,
+    hashes: &[&str],
+    answers: impl IntoIterator<Item = HttpAnswer>,
+) -> Result<Vec<Block>, Failure> {
+    let answers = std::iter::once(Script::batch(hashes)).chain(answers);
+    let script = Script::of(answers.map(Ok));
+    let count = u32::try_from(hashes.len()).unwrap();
+    let blocks = block_on(node::blocks(&script, first_height, count));
+    assert!(script.answers.borrow().is_empty(), "every answer was asked");
+    blocks
+}
+
+const HASHES: [&str; 3] = [
+    "scan-getblockhash-20",
+    "scan-getblockhash-21",
+    "scan-getblockhash-22",
+];
+const BLOCKS: [&str; 3] = ["scan-block-20", "scan-block-21", "scan-block-22"];
+
+fn heights(blocks: &[Block]) -> Vec<u32> {
+    blocks.iter().map(|block| block.height).collect()
 }
 
 #[test]
-fn every_recorded_list_of_movements_is_read() {
-    let lists: Vec<_> = recordings()
-        .into_values()
-        .filter(|r| r.status == 200 && r.method.as_deref() == Some("listsinceblock"))
-        .collect();
-    assert!(lists.len() > 5);
-    for list in lists {
-        let script = Script::of([Ok(list.answer(0))]);
-        block_on(node::list_since(&script, None)).unwrap_or_else(|e| panic!("{}: {e:?}", list.id));
+fn blocks_say_what_their_transactions_spend_and_pay() {
+    let blocks = blocks(20, &HASHES, [Script::batch(&BLOCKS)]).unwrap();
+    assert_eq!(heights(&blocks), [20, 21, 22]);
+    assert_eq!(blocks[1].previous.as_ref(), Some(&blocks[0].hash));
+    assert_eq!(blocks[1].time, 1_795_388_786);
+
+    let transactions = &blocks[1].transactions;
+    assert_eq!(transactions.len(), 4);
+    assert!(transactions[0].is_coinbase && transactions[0].inputs.is_empty());
+    // A coinbase pays to a bare key, which has an address too; its commitment has none.
+    assert_eq!(
+        outputs(&transactions[0]),
+        [(0, "n16PypRhwpZ7aoY5MQThvwRUA691Yke2QH", 50_000_400_999_999)]
+    );
+    let paid = |id: &str| {
+        let transaction = transactions.iter().find(|tx| tx.txid == txid(id)).unwrap();
+        assert!(!transaction.is_coinbase && transaction.inputs.len() == 1);
+        outputs(transaction)
+    };
+    assert_eq!(
+        paid(MULTI_OUTPUT),
+        [
+            (0, ALICE, 10_000_000_001),
+            (1, BOB, 50_000_000),
+            (2, "2N86vNQdWGbGrb3TdnHyxkZwAsiT34rVKfg", 700_000_000),
+            (3, "mzFo9DCYqAhfEuyZAtDgYWZGL3eQT5r55r", 49_989_249_000_000)
+        ]
+    );
+    assert_eq!(
+        paid(BARE_KEYS),
+        [
+            (2, ALICE, 300_000_000),
+            (3, "mh5CE8Nbj38iND267s4XnvhSmhDW7yWc6Q", 49_999_300_000_000)
+        ]
+    );
+}
+
+#[test]
+fn the_first_block_has_none_before_it() {
+    let hashes = ["scan-getblockhash-0"];
+    let blocks = blocks(0, &hashes, [Script::batch(&["scan-genesis"])]).unwrap();
+    assert_eq!((blocks[0].height, &blocks[0].previous), (0, &None));
+    assert!(blocks[0].transactions[0].is_coinbase);
+}
+
+#[test]
+fn blocks_end_at_the_tip() {
+    let hashes = ["scan-getblockhash-22", "scan-getblockhash-23"];
+    let found = blocks(22, &hashes, [Script::batch(&["scan-block-22"])]).unwrap();
+    assert_eq!(heights(&found), [22]);
+    assert_eq!(blocks(23, &["scan-getblockhash-23"], []).unwrap(), []);
+}
+
+#[test]
+fn a_reorganisation_in_between_cuts_the_blocks_off() {
+    // Block 22 of another chain has the same block before it, block 23 has not.
+    let hashes = [
+        "scan-getblockhash-21",
+        "scan-getblockhash-22",
+        "scan-other-getblockhash-23",
+    ];
+    let answer = [
+        "scan-block-21",
+        "scan-stale-block-22",
+        "scan-other-block-23",
+    ];
+    let found = blocks(21, &hashes, [Script::batch(&answer)]).unwrap();
+    assert_eq!(heights(&found), [21, 22]);
+
+    let answer = ["scan-block-20", "scan-block-unknown", "scan-block-22"];
+    let found = blocks(20, &HASHES, [Script::batch(&answer)]).unwrap();
+    assert_eq!(heights(&found), [20]);
+    let answer = ["scan-block-unknown", "scan-block-21", "scan-block-22"];
+    let failure = blocks(20, &HASHES, [Script::batch(&answer)]).unwrap_err();
+    assert!(matches!(failure, Failure::BadResponse(_)), "{failure:?}");
+}
+
+#[test]
+fn a_block_that_was_not_asked_for_is_a_bad_response() {
+    for answer in [
+        ["scan-block-21", "scan-block-20", "scan-block-22"],
+        ["scan-block-20", "scan-block-21", "scan-other-block-22"],
+    ] {
+        let failure = blocks(20, &HASHES, [Script::batch(&answer)]).unwrap_err();
+        assert_eq!(
+            failure,
+            Failure::BadResponse("getblock: another block".into())
+        );
     }
+    // The same blocks at other heights.
+    let failure = blocks(19, &HASHES, [Script::batch(&BLOCKS)]).unwrap_err();
+    assert!(matches!(failure, Failure::BadResponse(_)), "{failure:?}");
+}
+
+/// A batch padded to one byte above the bound.
+fn too_large(ids: &[&str]) -> HttpAnswer {
+    let mut answer = Script::batch(ids);
+    answer.body.resize(node::MAX_BLOCKS_BYTES + 1, b' ');
+    answer
+}
+
+#[test]
+fn an_answer_above_the_bound_is_halved_down_to_one_block() {
+    let answers = [too_large(&BLOCKS), Script::batch(&BLOCKS[..1])];
+    assert_eq!(heights(&blocks(20, &HASHES, answers).unwrap()), [20]);
+
+    let mut at_the_bound = Script::batch(&BLOCKS);
+    at_the_bound.body.resize(node::MAX_BLOCKS_BYTES, b' ');
+    assert_eq!(
+        heights(&blocks(20, &HASHES, [at_the_bound]).unwrap()),
+        [20, 21, 22]
+    );
+
+    let answers = [too_large(&BLOCKS), too_large(&BLOCKS[..1])];
+    assert_eq!(
+        blocks(20, &HASHES, answers).unwrap_err(),
+        Failure::TooLarge(node::MAX_BLOCKS_BYTES)
+    );
+}
+
+#[test]
+fn other_answers_have_a_lower_bound() {
+    let script = Script::of([Ok(too_large(&HASHES))]);
+    assert!(matches!(
+        block_on(node::blocks(&script, 20, 3)),
+        Err(Failure::TooLarge(bytes)) if bytes < node::MAX_BLOCKS_BYTES
+    ));
+}
+
+#[test]
+fn no_more_blocks_are_asked_for_than_one_answer_may_have() {
+    let script = Script::of([Err(Failure::Unreachable("refused".into()))]);
+    assert!(block_on(node::blocks(&script, 20, u32::MAX)).is_err());
+    let asked = script.asked.borrow();
+    assert_eq!(asked[0].matches("getblockhash").count(), 64);
+    assert!(asked[0].contains("[83]") && !asked[0].contains("[84]"));
+    // The last height there is.
+    let script = Script::of([Err(Failure::Unreachable("refused".into()))]);
+    assert!(block_on(node::blocks(&script, u32::MAX - 1, 64)).is_err());
+}
+
+/// Block 21 with a part of its text replaced.
+fn altered_block(from: &str, to: &str) -> Result<Vec<Block>, Failure> {
+    let answer = String::from_utf8(Script::batch(&["scan-block-21"]).body).unwrap();
+    assert!(answer.contains(from), "{from}");
+    let answer = HttpAnswer {
+        status: 200,
+        body: answer.replacen(from, to, 1).into_bytes(),
+    };
+    blocks(21, &HASHES[1..2], [answer])
+}
+
+#[test]
+fn what_no_block_has_is_a_bad_response() {
+    let coin = format!("\"txid\":\"{REPLACED_COIN}\"");
+    for (from, to) in [
+        ("100.00000001", "10000000000.00000001"),
+        ("100.00000001", "-100.00000001"),
+        ("100.00000001", "100.000000001"),
+        ("\"n\":1", "\"n\":7"),
+        (REPLACEMENT, "not-a-txid"),
+        (coin.as_str(), "\"txid\":\"41d2\""),
+        (coin.as_str(), "\"nothing\":1"),
+        ("\"vin\":[{\"coinbase\"", "\"vin\":[{},{\"coinbase\""),
+        ("\"previousblockhash\"", "\"before\""),
+    ] {
+        let failure = altered_block(from, to).unwrap_err();
+        assert!(
+            matches!(failure, Failure::BadResponse(_)),
+            "{from} {to}: {failure:?}"
+        );
+    }
+}
+
+#[test]
+fn the_largest_output_there_can_be_stops_nobody() {
+    let blocks = altered_block("100.00000001", "10000000000.00000000").unwrap();
+    let transactions = blocks[0].transactions.iter();
+    let mut paying = transactions.filter(|tx| tx.txid == txid(MULTI_OUTPUT));
+    assert_eq!(
+        outputs(paying.next().unwrap())[0].0,
+        1,
+        "output 0 is left out"
+    );
+}
+
+fn mempool(
+    ids: &[&str],
+    answers: impl IntoIterator<Item = HttpAnswer>,
+) -> Result<Vec<Option<Transaction>>, Failure> {
+    let txids: Vec<Txid> = ids.iter().map(|id| txid(id)).collect();
+    let script = Script::of(answers.into_iter().map(Ok));
+    let found = block_on(node::mempool_transactions(&script, &txids));
+    assert!(script.answers.borrow().is_empty(), "every answer was asked");
+    found
+}
+
+#[test]
+fn the_mempools_transactions_are_exact_and_the_replaced_one_has_left() {
+    let answer = [
+        "scan-mempool-multi-output",
+        "scan-mempool-replaced",
+        "scan-mempool-replacement",
+    ];
+    let asked = [MULTI_OUTPUT, REPLACED, REPLACEMENT];
+    let found = mempool(&asked, [Script::batch(&answer)]).unwrap();
+    let [Some(multi_output), None, Some(replacement)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(multi_output.outputs[0].value, florins(10_000_000_001));
+    let coin = OutPoint {
+        txid: txid(REPLACED_COIN),
+        vout: 0,
+    };
+    assert_eq!(replacement.inputs, std::slice::from_ref(&coin));
+    assert_eq!(outputs(replacement), [(0, BOB, 49_999_700_000_000)]);
+
+    // Both spend the same coin: whoever knows the one sees the conflict in the other.
+    let found = mempool(&[REPLACED], [Script::batch(&["scan-mempool-replaceable"])]).unwrap();
+    assert_eq!(found[0].as_ref().unwrap().inputs, [coin]);
+}
+
+#[test]
+fn a_transaction_in_a_block_is_in_no_mempool() {
+    let answer = || Script::batch(&["scan-confirmed-multi-output"]);
+    assert_eq!(mempool(&[MULTI_OUTPUT], [answer()]).unwrap(), [None]);
+    let spent = Script::batch(&["getrawtransaction-fully-spent"]);
+    assert_eq!(mempool(&[MULTI_OUTPUT], [spent]).unwrap(), [None]);
+    let failure = mempool(&[REPLACEMENT], [answer()]).unwrap_err();
+    assert!(matches!(failure, Failure::BadResponse(_)), "{failure:?}");
+}
+
+#[test]
+fn many_transactions_are_asked_for_in_parts_and_all_are_answered() {
+    let known = ["scan-mempool-multi-output", "scan-mempool-replacement"];
+    let asked = [MULTI_OUTPUT, REPLACEMENT];
+    let answers = [
+        too_large(&known),
+        Script::batch(&known[..1]),
+        Script::batch(&known[1..]),
+    ];
+    let found = mempool(&asked, answers).unwrap();
+    assert!(found.iter().all(Option::is_some) && found.len() == 2);
+
+    let missing = |count| Script::batch(&vec!["scan-mempool-replaced"; count]);
+    let found = mempool(&[REPLACED; 501], [missing(250), missing(250), missing(1)]).unwrap();
+    assert_eq!(found.len(), 501);
+    assert_eq!(mempool(&[], []).unwrap(), []);
+}
+
+#[test]
+fn addresses_are_made_in_one_round_trip_until_the_keys_run_out() {
+    let script = Script::of([Ok(Script::batch(&[
+        "getnewaddress-alice",
+        "getnewaddress-alice-2",
+        "locked-getnewaddress-keypool-empty",
+    ]))]);
+    assert_eq!(
+        block_on(node::new_addresses(&script, 3, "pool")).unwrap(),
+        [
+            "miNiR47hEGLJ19YydJMnRTrTgTbcwfRisE",
+            "mw4EkRZtxSnWRgS3uLTYdttjD5k1nrF26h"
+        ]
+    );
+    assert_eq!(script.asked.borrow()[0].matches("[\"pool\"]").count(), 3);
+
+    let script = Script::one_in_batch("locked-getnewaddress-keypool-empty");
+    let failure = block_on(node::new_addresses(&script, 1, "pool")).unwrap_err();
+    assert_eq!(rejection(&failure).0, -12);
+
+    let script = Script::of([Err(Failure::Unreachable("refused".into()))]);
+    assert!(block_on(node::new_addresses(&script, u32::MAX, "pool")).is_err());
+    assert_eq!(
+        script.asked.borrow()[0].matches("getnewaddress").count(),
+        100
+    );
 }
 
 #[test]

@@ -7,25 +7,38 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// What the settings are made of.
-pub const SETTINGS: [&str; 6] = [
+pub const SETTINGS: [&str; 11] = [
     "network",
     "auth_mode",
     "max_transaction_amount",
     "rate_limit_window",
     "max_transactions_per_window",
     "confirmations_required",
+    "balance_max_age",
+    "watchdog_interval",
+    "watchdog_max_drift",
+    "wallet_encryption",
+    "backup_interval",
 ];
 
-/// What the gateway and background work read; only checked here.
-pub const OTHERS: [&str; 7] = [
+/// What the gateway, the host's schedule and the internal routes read; only checked here.
+pub const OTHERS: [&str; 8] = [
     "rpc_host",
     "rpc_port",
     "rpc_user",
     "rpc_password",
+    "rpc_wallet_passphrase",
     "rpc_timeout_seconds",
-    "wallet_encryption",
-    "backup_interval",
+    "tracker_interval",
+    TRACKER_TOKEN,
 ];
+
+/// What a caller of the internal routes must know.
+pub const TRACKER_TOKEN: &str = "tracker_token";
+/// Fewer could be guessed.
+const MIN_TOKEN_CHARACTERS: usize = 16;
+/// Shortest time between two backups, seconds: each is a file that stays.
+const MIN_BACKUP_SECONDS: u32 = 60;
 
 /// Values by name; what is not set is absent.
 pub type Variables = BTreeMap<&'static str, String>;
@@ -45,6 +58,24 @@ pub struct Settings {
     pub max_transactions_per_window: u32,
     /// Blocks.
     pub confirmations_required: u32,
+    /// Seconds.
+    pub balance_max_age: u32,
+    /// Seconds; 0 for no watchdog.
+    pub watchdog_interval: u32,
+    /// Largest drift that does not stop payments.
+    pub watchdog_max_drift: Amount,
+    /// Whether the chain node's wallet is to be encrypted.
+    pub wallet_encryption: bool,
+    /// Seconds; 0 for no backups.
+    pub backup_interval: u32,
+}
+
+/// A value without the blanks around it; none for an empty one.
+fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+    variables
+        .get(name)
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
 }
 
 struct Checker<'a> {
@@ -54,10 +85,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn text(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        text(self.variables, name)
     }
 
     /// A value that `read` accepts; otherwise a fault that says what is allowed.
@@ -89,6 +117,28 @@ impl Checker<'_> {
         self.value(name, &allowed, |text| {
             text.parse().ok().filter(|n| range.contains(n))
         })
+    }
+
+    fn backup_interval(&mut self) -> Option<u32> {
+        let range = MIN_BACKUP_SECONDS..=31_536_000;
+        let allowed = format!(
+            "0, or a whole number of seconds from {} to {}",
+            range.start(),
+            range.end()
+        );
+        self.value("backup_interval", &allowed, |text| {
+            let seconds = text.parse::<u32>().ok();
+            seconds.filter(|seconds| *seconds == 0 || range.contains(seconds))
+        })
+    }
+
+    /// A secret's value is never told.
+    fn tracker_token(&mut self) {
+        if self.text(TRACKER_TOKEN).is_some() && tracker_token(self.variables).is_none() {
+            self.faults.push(format!(
+                "{TRACKER_TOKEN} is not valid; allowed: none, or at least {MIN_TOKEN_CHARACTERS} visible ASCII characters"
+            ));
+        }
     }
 
     /// A secret's value is never told.
@@ -127,6 +177,17 @@ pub fn settings(variables: &Variables) -> Result<Settings, Vec<String>> {
     let rate_limit_window = checker.number("rate_limit_window", 1..=31_536_000);
     let max_transactions_per_window = checker.number("max_transactions_per_window", 1..=1_000_000);
     let confirmations_required = checker.number("confirmations_required", 1..=1_000);
+    let balance_max_age = checker.number("balance_max_age", 0..=3_600);
+    let watchdog_interval = checker.number("watchdog_interval", 0..=86_400);
+    let watchdog_max_drift = checker.value(
+        "watchdog_max_drift",
+        "FLOP from 0, below 10000000000 with at most 8 decimals",
+        |text| Amount::from_flop_literal(text).ok(),
+    );
+    let wallet_encryption = checker.value("wallet_encryption", "true, false", |text| {
+        text.parse::<bool>().ok()
+    });
+    let backup_interval = checker.backup_interval();
     if is_signed == Some(false) && network.is_some_and(|network| network != Network::Regtest) {
         checker
             .faults
@@ -140,6 +201,11 @@ pub fn settings(variables: &Variables) -> Result<Settings, Vec<String>> {
             rate_limit_window: rate_limit_window?,
             max_transactions_per_window: max_transactions_per_window?,
             confirmations_required: confirmations_required?,
+            balance_max_age: balance_max_age?,
+            watchdog_interval: watchdog_interval?,
+            watchdog_max_drift: watchdog_max_drift?,
+            wallet_encryption: wallet_encryption?,
+            backup_interval: backup_interval?,
         })
     })();
     match settings {
@@ -164,11 +230,30 @@ pub fn other_faults(variables: &Variables) -> Vec<String> {
     });
     checker.secret("rpc_password");
     checker.number::<u32>("rpc_timeout_seconds", 1..=25);
-    checker.value("wallet_encryption", "true, false", |text| {
-        text.parse::<bool>().ok()
-    });
-    checker.number::<u32>("backup_interval", 0..=31_536_000);
+    checker.value(
+        "tracker_interval",
+        "0, or seconds from 0.05 to 3600 as a decimal",
+        |text| is_tracker_interval(text).then_some(()),
+    );
+    checker.tracker_token();
     checker.faults
+}
+
+/// The token of the internal routes; none when it is not set, or not valid.
+#[must_use]
+pub fn tracker_token(variables: &Variables) -> Option<&str> {
+    // It goes into a header.
+    text(variables, TRACKER_TOKEN).filter(|token| {
+        token.len() >= MIN_TOKEN_CHARACTERS && token.bytes().all(|b| b.is_ascii_graphic())
+    })
+}
+
+fn is_tracker_interval(text: &str) -> bool {
+    let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    is_decimal
+        && text
+            .parse::<f64>()
+            .is_ok_and(|seconds| seconds == 0.0 || (0.05..=3600.0).contains(&seconds))
 }
 
 fn is_host(text: &str) -> bool {
@@ -187,12 +272,10 @@ pub fn warnings(settings: &Settings, others: &Variables) -> Vec<String> {
             "auth_mode is off: anyone who reaches this service can spend from every wallet (regtest only)".to_owned(),
         );
     }
-    for (name, idle) in [("wallet_encryption", "false"), ("backup_interval", "0")] {
-        if others.get(name).is_some_and(|value| value != idle) {
-            warnings.push(format!(
-                "{name} is set, but this version does not act on it"
-            ));
-        }
+    if settings.wallet_encryption && text(others, "rpc_wallet_passphrase").is_none() {
+        warnings.push(
+            "rpc_wallet_passphrase is not set, but wallet_encryption is true: no payment can be signed while the chain node's wallet is locked".to_owned(),
+        );
     }
     warnings
 }
@@ -209,13 +292,19 @@ mod tests {
             ("rate_limit_window", "3600".to_owned()),
             ("max_transactions_per_window", "10".to_owned()),
             ("confirmations_required", "6".to_owned()),
+            ("balance_max_age", "2".to_owned()),
+            ("watchdog_interval", "300".to_owned()),
+            ("watchdog_max_drift", "0".to_owned()),
+            ("wallet_encryption", "false".to_owned()),
+            ("backup_interval", "0".to_owned()),
             ("rpc_host", "127.0.0.1".to_owned()),
             ("rpc_port", "32553".to_owned()),
             ("rpc_user", "flopcoinrpc".to_owned()),
             ("rpc_password", "s3cret-value".to_owned()),
+            ("rpc_wallet_passphrase", String::new()),
             ("rpc_timeout_seconds", "10".to_owned()),
-            ("wallet_encryption", "false".to_owned()),
-            ("backup_interval", "0".to_owned()),
+            ("tracker_interval", "1".to_owned()),
+            ("tracker_token", String::new()),
         ])
     }
 
@@ -231,6 +320,79 @@ mod tests {
         assert_eq!(settings.max_transaction_amount.to_string(), "1000.0");
         assert!(warnings(&settings, &good()).is_empty());
         assert!(other_faults(&good()).is_empty());
+    }
+
+    #[test]
+    fn every_variable_is_of_one_list_and_none_is_forgotten() {
+        let mut names: Vec<&str> = SETTINGS.into_iter().chain(OTHERS).collect();
+        names.sort_unstable();
+        assert_eq!(names, good().into_keys().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn limits_are_inclusive_and_nothing_beyond_passes() {
+        for (name, passing, failing) in [
+            ("balance_max_age", "0 3600", "-1 3601 2.5 x"),
+            ("watchdog_interval", "0 300 86400", "86401 -1 1e2"),
+            (
+                "watchdog_max_drift",
+                "0 0.0 0.00000001 5 9999999999.99999999",
+                "-1 -0 1e-9 10000000000 x",
+            ),
+            ("wallet_encryption", "true false", "yes 1 True"),
+            ("backup_interval", "0 60 31536000", "1 59 31536001 x"),
+            (
+                "tracker_interval",
+                "0 0.0 0.05 .5 1 2.25 3600",
+                "0.04 3600.1 -1 1e1 inf NaN . 1,5",
+            ),
+            (
+                "tracker_token",
+                "0123456789abcdef",
+                "0123456789abcde 0123456789abcd\u{e9}",
+            ),
+        ] {
+            for (values, expected) in [(passing, 0), (failing, 1)] {
+                for value in values.split(' ') {
+                    let mut variables = good();
+                    variables.insert(name, value.to_owned());
+                    let faults = faults(&variables);
+                    assert_eq!(faults.len(), expected, "{name}={value}: {faults:?}");
+                    assert!(faults.iter().all(|fault| fault.starts_with(name)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_set_empty_is_not_set() {
+        let mut variables = good();
+        variables.insert("balance_max_age", " ".to_owned());
+        let fault = "balance_max_age is not set; allowed: a whole number from 0 to 3600";
+        assert_eq!(faults(&variables), [fault]);
+    }
+
+    #[test]
+    fn an_encrypted_wallet_without_a_passphrase_is_warned_of() {
+        let mut variables = good();
+        variables.insert("wallet_encryption", "true".to_owned());
+        variables.insert("backup_interval", "3600".to_owned());
+        let settings = settings(&variables).unwrap();
+        assert!(settings.wallet_encryption && settings.backup_interval == 3600);
+        assert_eq!(warnings(&settings, &variables).len(), 1);
+        variables.insert("rpc_wallet_passphrase", "correct horse".to_owned());
+        assert!(warnings(&settings, &variables).is_empty());
+    }
+
+    #[test]
+    fn a_token_is_none_while_unset_or_too_easy() {
+        let mut variables = good();
+        assert_eq!(tracker_token(&variables), None);
+        assert_eq!(tracker_token(&Variables::new()), None);
+        variables.insert("tracker_token", "short".to_owned());
+        assert_eq!(tracker_token(&variables), None);
+        variables.insert("tracker_token", " 0123456789abcdef\n".to_owned());
+        assert_eq!(tracker_token(&variables), Some("0123456789abcdef"));
     }
 
     #[test]
@@ -273,6 +435,9 @@ mod tests {
     fn a_secret_is_never_told() {
         let mut variables = good();
         variables.insert("rpc_user", "a:b".to_owned());
-        assert!(!faults(&variables).join("\n").contains("s3cret-value"));
+        variables.insert("tracker_token", "too-s3cret".to_owned());
+        let faults = faults(&variables);
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(!faults.join("\n").contains("s3cret"));
     }
 }

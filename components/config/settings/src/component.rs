@@ -1,6 +1,7 @@
-//! The component: variables in, `duxnet:config/settings` exported.
+//! The component: variables in, `duxnet:config` exported.
 
 use crate::check::{self, Variables};
+use bindings::exports::duxnet::config::operator;
 use bindings::exports::duxnet::config::settings::{AuthMode, Guest, Network, Report, Settings};
 use spin_sdk::variables;
 use std::cell::OnceCell;
@@ -18,6 +19,7 @@ mod bindings {
             package duxnet:config-settings;
             world component {
                 export duxnet:config/settings@1.0.0;
+                export duxnet:config/operator@1.0.0;
             }
         ",
         path: "../../../wit/config",
@@ -72,6 +74,11 @@ impl Guest for Component {
                 rate_limit_window: settings.rate_limit_window,
                 max_transactions_per_window: settings.max_transactions_per_window,
                 confirmations_required: settings.confirmations_required,
+                balance_max_age: settings.balance_max_age,
+                watchdog_interval: settings.watchdog_interval,
+                watchdog_max_drift: settings.watchdog_max_drift.florins(),
+                wallet_encryption: settings.wallet_encryption,
+                backup_interval: settings.backup_interval,
             }),
             Err(faults) => Err(faults.clone()),
         }
@@ -85,6 +92,13 @@ impl Guest for Component {
         };
         faults.extend(check::other_faults(&others));
         Report { faults, warnings }
+    }
+}
+
+impl operator::Guest for Component {
+    async fn tracker_token() -> Option<String> {
+        let values = values(&[check::TRACKER_TOKEN]).await;
+        check::tracker_token(&values).map(str::to_owned)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The service's settings (DESIGN 8): every variable is checked here, and all faults come at once.
 //!
-//! Exports `duxnet:config/settings` (wit/config). Whoever can read one variable of a composed
+//! Exports `duxnet:config` (wit/config). Whoever can read one variable of a composed
 //! component can read them all, so the endpoints read none and import this instead.
 
 pub mod check;

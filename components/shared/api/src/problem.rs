@@ -57,6 +57,14 @@ pub enum Code {
     ChainUnreachable,
     /// The chain node did not answer in time; nothing was paid.
     ChainTimeout,
+    /// The ledger has not caught up with the chain; nothing was paid.
+    Syncing,
+    /// An operator or the watchdog has stopped all payments; nothing was paid.
+    SendsStopped,
+    /// The idempotency key's payment was sent and has failed.
+    PaymentFailed,
+    /// The wallet has no such transaction.
+    TransactionNotFound,
     /// The chain node's wallet cannot sign: locked, passphrase missing or wrong.
     SigningUnavailable,
     /// The database cannot be used.
@@ -116,6 +124,12 @@ impl Code {
             Code::ChainBadResponse => (502, "chain_bad_response", "Chain node misbehaves", true),
             Code::ChainUnreachable => (503, "chain_unreachable", "Chain node unreachable", true),
             Code::ChainTimeout => (504, "chain_timeout", "Chain node timed out", true),
+            Code::Syncing => (503, "syncing", "Catching up with the chain", true),
+            Code::SendsStopped => (503, "sends_stopped", "Payments are stopped", true),
+            Code::PaymentFailed => (409, "payment_failed", "Payment failed", false),
+            Code::TransactionNotFound => {
+                (404, "transaction_not_found", "Transaction not found", false)
+            }
             Code::SigningUnavailable => (503, "signing_unavailable", "Signing unavailable", true),
             Code::DatabaseUnavailable => {
                 (503, "database_unavailable", "Database unavailable", true)

@@ -427,6 +427,21 @@ impl HistoryQuery {
     }
 }
 
+/// A txid (64 lower-case hexadecimal digits) or a payment's id (32).
+///
+/// # Errors
+/// 422 with what is allowed.
+pub fn parse_transaction_id(text: &str) -> Result<String, Problem> {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if matches!(text.len(), 32 | 64) && text.bytes().all(is_hex) {
+        Ok(text.to_owned())
+    } else {
+        Err(Problem::invalid_value(
+            "transaction must be a txid (64 lower-case hexadecimal digits) or a payment_id (32)",
+        ))
+    }
+}
+
 /// `GET /nodes`.
 ///
 /// # Errors

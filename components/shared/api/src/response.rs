@@ -95,6 +95,23 @@ pub struct Balance {
     pub pending_florins: Florins,
     pub reserved: Flop,
     pub reserved_florins: Florins,
+    pub as_of: AsOf,
+}
+
+/// The moment that a balance shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct AsOf {
+    /// The last block in it.
+    pub height: u32,
+    /// Its hash.
+    pub block_hash: String,
+    /// Its time.
+    pub block_time: Time,
+    /// When the ledger was last level with the chain node's blocks and mempool; null while it
+    /// catches up for the first time.
+    pub time: Option<Time>,
+    /// Seconds since.
+    pub age_seconds: Option<u32>,
 }
 
 /// One row of a wallet's history.
@@ -115,7 +132,9 @@ pub struct Transaction {
     pub fee_florins: Florins,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_height: Option<u32>,
-    /// Where they were just looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_hash: Option<String>,
+    /// By the ledger; 0 outside the chain, none for what has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmations: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +174,82 @@ pub struct History {
     pub transactions: Vec<Transaction>,
     /// Give it as `?cursor=` for the next page; null on the last.
     pub next_cursor: Option<String>,
+}
+
+/// A coin that a payment spends.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct SpentCoin {
+    pub txid: String,
+    pub vout: u32,
+    pub value: Flop,
+    pub value_florins: Florins,
+}
+
+/// A payment, whole.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names say it")]
+pub struct Payment {
+    pub payment_id: String,
+    /// `reserved`, `signed`, `broadcast`, `confirmed` or `failed`.
+    pub state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txid: Option<String>,
+    pub recipient_address: String,
+    pub amount: Flop,
+    pub amount_florins: Florins,
+    pub fee: Flop,
+    pub fee_florins: Florins,
+    pub change: Flop,
+    pub change_florins: Florins,
+    pub change_address: String,
+    pub inputs: Vec<SpentCoin>,
+    /// How often its bytes were handed to the chain node.
+    pub broadcast_attempts: u32,
+    pub created_at: Time,
+}
+
+/// Answer of `GET /wallet/{node_id}/transactions/{txid or payment_id}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct OneTransaction {
+    /// True.
+    pub success: bool,
+    /// Whose.
+    pub node_id: String,
+    /// What the wallet sent with it and what it received, newest first. None for a payment that was
+    /// never signed.
+    pub transactions: Vec<Transaction>,
+    /// The payment that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Payment>,
+}
+
+/// Answer of `POST /internal/tracker/tick`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tick {
+    /// True.
+    pub success: bool,
+    /// Another tracker is at work: nothing was done.
+    pub busy: bool,
+    /// Whether the ledger is level with the chain node; if not, the next call goes on.
+    pub level: bool,
+    /// Blocks that came into the ledger.
+    pub blocks: u32,
+    /// Payments whose bytes were sent again.
+    pub resent: u32,
+    /// Payments and receives that were given up as dead.
+    pub died: u32,
+}
+
+/// Answer of `POST /internal/tracker/resume-sends`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Resumed {
+    /// True.
+    pub success: bool,
+    /// False: payments were not stopped.
+    pub resumed: bool,
 }
 
 /// Answer of `POST /wallet/{node_id}/new-address`.
@@ -231,6 +326,8 @@ pub struct Checks {
     pub database: Check,
     /// The chain node.
     pub chain: Check,
+    /// The ledger: whether it follows the chain and agrees with the chain node.
+    pub ledger: Check,
 }
 
 /// Answer of `GET /wallet/health`; 503 when `degraded`.

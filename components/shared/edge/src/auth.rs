@@ -59,7 +59,17 @@ impl Context {
         node: &NodeId,
         fields: Option<&Fields>,
     ) -> Result<Authenticated, Failure> {
-        let Some(claim) = self.claim(call, node, fields)? else {
+        let claim = self.claim(call, node, fields)?;
+        self.check(call, node, claim).await
+    }
+
+    async fn check(
+        &self,
+        call: &Call,
+        node: &NodeId,
+        claim: Option<Claim>,
+    ) -> Result<Authenticated, Failure> {
+        let Some(claim) = claim else {
             return Ok(Authenticated {
                 caller: unsigned(node),
                 nonce: None,
@@ -84,13 +94,13 @@ impl Context {
         })
     }
 
-    /// As [`Context::authenticate`], for a request without an effect: the signature is used up
-    /// here.
+    /// As [`Context::authenticate`], for a request without body and effect: it is signed in headers,
+    /// and the signature is used up here.
     ///
     /// # Errors
     /// As there, and 401 for a replay.
     pub async fn authenticate_read(&self, call: &Call, node: &NodeId) -> Result<Caller, Failure> {
-        let authenticated = self.authenticate(call, node, None).await?;
+        let authenticated = self.check(call, node, self.header_claim(call)?).await?;
         self.service()
             .consume_signature(&authenticated.caller)
             .await?;
@@ -158,7 +168,7 @@ impl Context {
         })
     }
 
-    /// The signature of the request; none where requests are not signed.
+    /// The signature of the request in either form; none where requests are not signed.
     fn claim(
         &self,
         call: &Call,
@@ -168,26 +178,35 @@ impl Context {
         if !self.settings.is_signed {
             return Ok(None);
         }
-        let in_body = fields.map(Fields::auth_data).transpose()?.flatten();
-        match (call.has_signature_header(), in_body) {
-            (true, Some(_)) => {
-                Err(Problem::invalid_request("signed in headers and in auth_data; use one").into())
-            }
-            (true, None) => header_claim(call).map(Some),
-            (false, Some(auth)) => {
-                let object = fields.map(Fields::object).cloned().unwrap_or_default();
-                let content = jcs::canonical_object(&object, AUTH_DATA)
-                    .map_err(|e| Problem::invalid_request(format!("body: {e}")))?;
-                Ok(Some(Claim {
-                    signer: node.clone(),
-                    timestamp: auth.timestamp,
-                    nonce: auth.nonce.unwrap_or_default(),
-                    signature: auth.signature,
-                    content,
-                }))
-            }
-            (false, None) => Err(Problem::authentication("the request is not signed").into()),
+        let Some(auth) = fields.map(Fields::auth_data).transpose()?.flatten() else {
+            return self.header_claim(call);
+        };
+        if call.has_signature_header() {
+            return Err(
+                Problem::invalid_request("signed in headers and in auth_data; use one").into(),
+            );
         }
+        let object = fields.map(Fields::object).cloned().unwrap_or_default();
+        let content = jcs::canonical_object(&object, AUTH_DATA)
+            .map_err(|e| Problem::invalid_request(format!("body: {e}")))?;
+        Ok(Some(Claim {
+            signer: node.clone(),
+            timestamp: auth.timestamp,
+            nonce: auth.nonce.unwrap_or_default(),
+            signature: auth.signature,
+            content,
+        }))
+    }
+
+    /// The signature in the headers; none where requests are not signed.
+    fn header_claim(&self, call: &Call) -> Result<Option<Claim>, Failure> {
+        if !self.settings.is_signed {
+            return Ok(None);
+        }
+        if !call.has_signature_header() {
+            return Err(Problem::authentication("the request is not signed").into());
+        }
+        header_claim(call).map(Some)
     }
 
     fn verify(

@@ -10,7 +10,10 @@ spin_sdk::wit_bindgen::generate!({
             import duxnet:chain/reader@1.0.0;
             import duxnet:chain/keys@1.0.0;
             import duxnet:chain/signer@1.0.0;
+            import duxnet:chain/relay@1.0.0;
+            import duxnet:chain/admin@1.0.0;
             import duxnet:config/settings@1.0.0;
+            import duxnet:config/operator@1.0.0;
         }
     ",
     path: ["../../../wit/chain", "../../../wit/config"],

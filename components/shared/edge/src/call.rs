@@ -1,7 +1,7 @@
 //! One request, read whole and within bounds.
 
 use duxnet_api::problem::{Code, Problem};
-use duxnet_api::request::{Fields, parse_node_id};
+use duxnet_api::request::{Fields, parse_node_id, parse_transaction_id};
 use duxnet_api::{MAX_BODY_BYTES, signing};
 use duxnet_units::NodeId;
 use http_body_util::BodyExt as _;
@@ -9,6 +9,7 @@ use spin_sdk::http::{HeaderMap, Request};
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
+const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A request.
@@ -131,6 +132,38 @@ impl Call {
     #[must_use]
     pub fn path_parameter(&self) -> Option<&str> {
         self.header(NODE_ID_PARAMETER)
+    }
+
+    /// The path's `:transaction`, where the route has one: a txid or a payment's id.
+    ///
+    /// # Errors
+    /// 422 for a text that is neither.
+    pub fn transaction(&self) -> Result<Option<String>, Problem> {
+        self.header(TRANSACTION_PARAMETER)
+            .map(parse_transaction_id)
+            .transpose()
+    }
+
+    /// Whether the request carries this bearer token; compared in constant time.
+    #[must_use]
+    pub fn has_token(&self, token: &str) -> bool {
+        let sent = self
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        let differences = sent
+            .bytes()
+            .zip(token.bytes())
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
+        sent.len() == token.len() && differences == 0
+    }
+
+    /// The path without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target
+            .split_once('?')
+            .map_or(self.target.as_str(), |(path, _)| path)
     }
 
     /// The query without its question mark; empty for none.

@@ -1,11 +1,14 @@
 //! What a request needs besides itself: settings, database, clock.
 
 use crate::Failure;
+use crate::chain::ChainNode;
 use crate::clock::SystemClock;
 use crate::database::SpinDatabase;
 use crate::settings::{self, Settings, misconfigured};
-use duxnet_store::Store;
-use duxnet_wallet::Service;
+use duxnet_store::{Store, Wallet};
+use duxnet_units::NodeId;
+use duxnet_wallet::balance::AsOf;
+use duxnet_wallet::{Service, WalletError};
 use std::rc::Rc;
 
 /// Opened once per request; the parts are kept per instance.
@@ -33,6 +36,19 @@ impl Context {
             store,
             clock: SystemClock,
         })
+    }
+
+    /// A node's wallet, its balance as fresh as the settings want it and the chain node allows.
+    ///
+    /// # Errors
+    /// 404 where there is no wallet; 503 while the ledger has never seen the chain.
+    pub async fn holdings(&self, node: &NodeId) -> Result<(Wallet, AsOf), Failure> {
+        let log = |error: &WalletError| eprintln!("balance as the ledger has it: {error}");
+        let max_age = self.settings.balance_max_age;
+        Ok(self
+            .service()
+            .holdings(&ChainNode, node, max_age, log)
+            .await?)
     }
 
     /// The domain.

@@ -1,15 +1,20 @@
 //! `GET /wallet/health`: what the service stands on, looked at now.
 
+use crate::clock::SystemClock;
 use crate::database::SpinDatabase;
 use crate::{Answer, chain, settings};
 use duxnet_api::response::{Check, Checks, Health};
 use duxnet_store::{Store, StoreError};
+use duxnet_wallet::Clock as _;
 use futures::future::{Either, select};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// How long one check may take: a health answer that comes late is none.
 const CHECK_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Older than that, the ledger is not followed by anyone.
+const LEDGER_MAX_AGE_SECONDS: i64 = 120;
 
 type Found = Result<Option<u32>, &'static str>;
 
@@ -53,9 +58,10 @@ async fn database() -> Found {
             StoreError::SchemaTooNew { .. } => {
                 "the schema belongs to a newer version of the service"
             }
-            StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::Replayed => {
-                "not usable, see the log"
-            }
+            StoreError::Database(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Replayed
+            | StoreError::PoolEmpty => "not usable, see the log",
         }
     })
 }
@@ -73,11 +79,43 @@ async fn chain_node() -> Found {
     }
 }
 
+/// Whether background work keeps the ledger level with the chain, and both agree.
+async fn ledger() -> Found {
+    let state = async {
+        let store = Store::new(SpinDatabase::open().await?);
+        store.chain_state().await
+    };
+    let state = state.await.map_err(|error| {
+        eprintln!("ledger check: {error}");
+        "not readable, see the log"
+    })?;
+    let now = SystemClock.now().unix_seconds();
+    let age = state.synced_at.map(|at| now - at.unix_seconds());
+    if state.sends_stopped_at.is_some() {
+        return Err("payments are stopped: ledger and chain node disagree");
+    }
+    if state.watchdog_drift.is_some_and(|drift| !drift.is_zero()) {
+        return Err("ledger and chain node disagree");
+    }
+    match age {
+        None => Err("has not seen the chain yet"),
+        Some(age) if age > LEDGER_MAX_AGE_SECONDS => {
+            Err("has not followed the chain for more than two minutes")
+        }
+        Some(_) => Ok(state.block.map(|block| block.height)),
+    }
+}
+
 /// Looks at everything; 503 when anything fails.
 pub async fn report() -> Answer {
-    let (config, database, chain) =
-        futures::future::join3(check(config()), check(database()), check(chain_node())).await;
-    let all_ok = [&config, &database, &chain]
+    let (config, database, chain, ledger) = futures::future::join4(
+        check(config()),
+        check(database()),
+        check(chain_node()),
+        check(ledger()),
+    )
+    .await;
+    let all_ok = [&config, &database, &chain, &ledger]
         .iter()
         .all(|check| check.status == "ok");
     let health = Health {
@@ -88,6 +126,7 @@ pub async fn report() -> Answer {
             config,
             database,
             chain,
+            ledger,
         },
     };
     Answer::status(if all_ok { 200 } else { 503 }, &health)

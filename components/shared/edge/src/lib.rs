@@ -11,6 +11,7 @@ pub mod chain;
 mod clock;
 mod context;
 mod database;
+pub mod encryption;
 pub mod health;
 mod problem;
 pub mod render;

@@ -64,6 +64,17 @@ fn problem_of(error: &WalletError) -> Problem {
         WalletError::SigningUnavailable { .. } => Problem::new(Code::SigningUnavailable)
             .detail("the chain node's wallet is locked or its passphrase is not the configured one; nothing was paid")
             .retry_after(LATER_SECONDS),
+        WalletError::Syncing => Problem::new(Code::Syncing)
+            .detail("the ledger has not seen the chain yet")
+            .retry_after(SHORTLY_SECONDS),
+        WalletError::AnotherChain { .. } => Problem::new(Code::ChainBadResponse)
+            .detail("the chain node is on another chain than the ledger; nothing was paid"),
+        WalletError::SendsStopped(reason) => Problem::new(Code::SendsStopped)
+            .detail(format!("{reason}; an operator has to look"))
+            .retry_after(LATER_SECONDS),
+        WalletError::PaymentFailed => Problem::new(Code::PaymentFailed)
+            .detail("the payment of this idempotency key was sent and will never confirm: pay again with another key"),
+        WalletError::TransactionNotFound => Problem::new(Code::TransactionNotFound),
         WalletError::NodeNotFound(node) => Problem::node_not_found(node),
         WalletError::NodeExists(node) => Problem::new(Code::NodeExists).detail(format!(
             "node {node} is registered with another key; to change it, send the old key's rotation_signature"
@@ -104,7 +115,7 @@ fn store_problem(error: &StoreError) -> Problem {
         StoreError::SchemaTooNew { .. } => Problem::new(Code::DatabaseUnavailable)
             .detail("the database belongs to a newer version of the service")
             .retry_after(LATER_SECONDS),
-        StoreError::Corrupt { .. } => Problem::new(Code::Internal),
+        StoreError::Corrupt { .. } | StoreError::PoolEmpty => Problem::new(Code::Internal),
     }
 }
 

@@ -3,14 +3,14 @@
 use crate::Answer;
 use duxnet_api::cursor;
 use duxnet_api::response::{
-    AddressMade, Balance, CURRENCY, Directory, Flop, Florins, History, Node, OneNode, Registered,
-    Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
+    self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, History, Node, OneNode,
+    Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
 };
 use duxnet_store::{PaymentState, StoredTransaction};
 use duxnet_units::{Amount, NodeId};
-use duxnet_wallet::history::HistoryPage;
+use duxnet_wallet::history::{HistoryPage, OneTransaction};
+use duxnet_wallet::tracker::Report;
 use duxnet_wallet::{balance, create, new_address, register, send};
-use std::collections::HashMap;
 
 fn wallet_body(wallet: &duxnet_store::Wallet, balance: Amount) -> Wallet {
     Wallet {
@@ -40,13 +40,14 @@ pub fn created(created: &create::Created) -> Answer {
 
 /// `GET /wallet/{node_id}`.
 #[must_use]
-pub fn wallet(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> Answer {
-    Answer::ok(&wallet_body(wallet, holdings.available))
+pub fn wallet(wallet: &duxnet_store::Wallet) -> Answer {
+    Answer::ok(&wallet_body(wallet, wallet.balance.available))
 }
 
 /// `GET /wallet/{node_id}/balance`.
 #[must_use]
-pub fn balance(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> Answer {
+pub fn balance(wallet: &duxnet_store::Wallet, as_of: &balance::AsOf) -> Answer {
+    let holdings = &wallet.balance;
     Answer::ok(&Balance {
         success: true,
         node_id: wallet.node_id.to_string(),
@@ -63,10 +64,23 @@ pub fn balance(wallet: &duxnet_store::Wallet, holdings: &balance::Holdings) -> A
         pending_florins: Florins(holdings.pending),
         reserved: Flop(holdings.reserved),
         reserved_florins: Florins(holdings.reserved),
+        as_of: AsOf {
+            height: as_of.block.height,
+            block_hash: as_of.block.hash.to_string(),
+            block_time: Time(as_of.block.time),
+            time: as_of.synced_at.map(Time),
+            age_seconds: as_of.age_seconds,
+        },
     })
 }
 
-fn transaction(stored: &StoredTransaction, confirmations: Option<u32>) -> Transaction {
+/// `height` is the ledger's: the block itself counts as one confirmation.
+fn transaction(stored: &StoredTransaction, height: Option<u32>) -> Transaction {
+    let confirmations = match (stored.block_height, height) {
+        (Some(block), Some(tip)) => Some(tip.saturating_sub(block).saturating_add(1)),
+        _ if stored.status == "failed" => None,
+        _ => Some(0),
+    };
     Transaction {
         id: stored.id,
         wallet_id: stored.wallet_id,
@@ -80,6 +94,7 @@ fn transaction(stored: &StoredTransaction, confirmations: Option<u32>) -> Transa
         fee: Flop(stored.fee),
         fee_florins: Florins(stored.fee),
         block_height: stored.block_height,
+        block_hash: stored.block_hash.clone(),
         confirmations,
         confirmed_at: stored.confirmed_at.map(Time),
         payment_id: stored.payment_id.clone(),
@@ -112,7 +127,6 @@ pub fn sent(sent: &send::Sent) -> Answer {
 /// `GET /wallet/{node_id}/transactions`.
 #[must_use]
 pub fn history(wallet: &duxnet_store::Wallet, page: &HistoryPage) -> Answer {
-    let known: &HashMap<String, u32> = &page.confirmations;
     Answer::ok(&History {
         success: true,
         node_id: wallet.node_id.to_string(),
@@ -120,13 +134,79 @@ pub fn history(wallet: &duxnet_store::Wallet, page: &HistoryPage) -> Answer {
         transactions: page
             .transactions
             .iter()
-            .map(|row| transaction(row, known.get(&row.txid).copied()))
+            .map(|row| transaction(row, page.height))
             .collect(),
         next_cursor: page
             .transactions
             .last()
             .filter(|_| page.has_more)
             .map(|row| cursor::encode(row.id)),
+    })
+}
+
+/// `GET /wallet/{node_id}/transactions/{id}`.
+#[must_use]
+pub fn transaction_found(wallet: &duxnet_store::Wallet, found: &OneTransaction) -> Answer {
+    Answer::ok(&response::OneTransaction {
+        success: true,
+        node_id: wallet.node_id.to_string(),
+        transactions: found
+            .rows
+            .iter()
+            .map(|row| transaction(row, found.height))
+            .collect(),
+        payment: found.payment.as_ref().map(payment),
+    })
+}
+
+fn payment(payment: &duxnet_store::Payment) -> response::Payment {
+    response::Payment {
+        payment_id: payment.payment_id.clone(),
+        state: payment.state.name().to_owned(),
+        failure: payment.failure.clone(),
+        txid: payment.txid.as_ref().map(ToString::to_string),
+        recipient_address: payment.recipient.clone(),
+        amount: Flop(payment.amount),
+        amount_florins: Florins(payment.amount),
+        fee: Flop(payment.fee),
+        fee_florins: Florins(payment.fee),
+        change: Flop(payment.change),
+        change_florins: Florins(payment.change),
+        change_address: payment.change_address.clone(),
+        inputs: payment
+            .inputs
+            .iter()
+            .map(|input| response::SpentCoin {
+                txid: input.outpoint.txid.to_string(),
+                vout: input.outpoint.vout,
+                value: Flop(input.value),
+                value_florins: Florins(input.value),
+            })
+            .collect(),
+        broadcast_attempts: payment.broadcast_attempts,
+        created_at: Time(payment.created_at),
+    }
+}
+
+/// `POST /internal/tracker/tick`.
+#[must_use]
+pub fn ticked(report: &Report) -> Answer {
+    Answer::ok(&response::Tick {
+        success: true,
+        busy: report.is_busy,
+        level: report.is_level,
+        blocks: report.blocks,
+        resent: report.resent,
+        died: report.died,
+    })
+}
+
+/// `POST /internal/tracker/resume-sends`.
+#[must_use]
+pub fn resumed(resumed: bool) -> Answer {
+    Answer::ok(&response::Resumed {
+        success: true,
+        resumed,
     })
 }
 

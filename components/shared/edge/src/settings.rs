@@ -1,5 +1,6 @@
 //! The settings, from the imported interface `duxnet:config`.
 
+use crate::bindings::duxnet::config::operator;
 use crate::bindings::duxnet::config::settings::{self as imported, AuthMode};
 use duxnet_api::problem::{Code, Problem};
 use duxnet_units::{Amount, Network};
@@ -14,6 +15,16 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether every request must be signed.
     pub is_signed: bool,
+    /// Seconds after which a read of the balance looks at the chain again.
+    pub balance_max_age: u32,
+    /// Seconds between two comparisons of the ledger with the chain node's wallet; 0 for none.
+    pub watchdog_interval: u32,
+    /// Largest drift between the two that does not stop payments.
+    pub watchdog_max_drift: Amount,
+    /// Whether the chain node's wallet is to be encrypted.
+    pub wallet_encryption: bool,
+    /// Seconds between two backups of the chain node's wallet; 0 for none.
+    pub backup_interval: u32,
 }
 
 thread_local! {
@@ -47,6 +58,12 @@ pub async fn load() -> Result<Rc<Settings>, Vec<String>> {
             AuthMode::Required => true,
             AuthMode::Off => false,
         },
+        balance_max_age: loaded.balance_max_age,
+        watchdog_interval: loaded.watchdog_interval,
+        watchdog_max_drift: Amount::from_florins(loaded.watchdog_max_drift)
+            .map_err(|e| vec![format!("watchdog_max_drift: {e}")])?,
+        wallet_encryption: loaded.wallet_encryption,
+        backup_interval: loaded.backup_interval,
     });
     Ok(SETTINGS.with(|cell| cell.get_or_init(|| settings).clone()))
 }
@@ -55,6 +72,12 @@ pub async fn load() -> Result<Rc<Settings>, Vec<String>> {
 pub async fn check() -> (Vec<String>, Vec<String>) {
     let report = imported::check().await;
     (report.faults, report.warnings)
+}
+
+/// What a caller of the internal routes must know; none while it is not set, and then those routes
+/// are closed to everyone.
+pub async fn tracker_token() -> Option<String> {
+    operator::tracker_token().await
 }
 
 /// The answer while the settings are at fault; the faults go to the log.

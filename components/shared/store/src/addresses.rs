@@ -1,8 +1,9 @@
 //! Which address belongs to which wallet. An address never changes hands.
 
+use crate::pool;
 use crate::row::Columns;
 use crate::signatures::columns;
-use crate::{Database, SignatureUse, Store, StoreError};
+use crate::{Database, DatabaseError, SignatureUse, Store, StoreError};
 use duxnet_units::{Address, IdempotencyKey, Timestamp};
 
 /// An address to be added to a wallet.
@@ -10,8 +11,8 @@ use duxnet_units::{Address, IdempotencyKey, Timestamp};
 pub struct NewAddress {
     /// The wallet's row.
     pub wallet_id: i64,
-    /// The address.
-    pub address: Address,
+    /// The address; none: one of the pool's.
+    pub address: Option<Address>,
     /// The request's idempotency key.
     pub idempotency_key: Option<IdempotencyKey>,
     /// Now.
@@ -24,7 +25,7 @@ pub struct NewAddress {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoredAddress {
     /// It is the wallet's now.
-    Added,
+    Added(String),
     /// The idempotency key was used already; this is the address it made.
     Earlier(String),
     /// The wallet has as many as it may.
@@ -32,22 +33,6 @@ pub enum StoredAddress {
 }
 
 impl<D: Database> Store<D> {
-    /// All addresses of a wallet, oldest first.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn addresses_of(&self, wallet_id: i64) -> Result<Vec<String>, StoreError> {
-        self.database
-            .query(
-                "SELECT address FROM addresses WHERE wallet_id = ? ORDER BY id",
-                vec![wallet_id.into()],
-            )
-            .await?
-            .into_iter()
-            .map(|row| Columns::of(row).text("addresses.address"))
-            .collect()
-    }
-
     /// The address that an idempotency key made.
     ///
     /// # Errors
@@ -69,16 +54,19 @@ impl<D: Database> Store<D> {
     /// Adds an address and makes it the wallet's newest.
     ///
     /// # Errors
-    /// [`StoreError::Replayed`] and others.
+    /// [`StoreError::Replayed`], [`StoreError::PoolEmpty`] when it is to be the pool's and there is
+    /// none, and others.
     pub async fn insert_address(&self, new: &NewAddress) -> Result<StoredAddress, StoreError> {
         let [hash, expires_at] = columns(new.signature.as_ref());
+        let address = pool::or_from_pool("?1");
         let result = self
-            .database
-            .query(
-                "INSERT INTO addresses (address, wallet_id, created_at, idempotency_key, signature_hash,
-                    signature_expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+            .first(
+                &format!(
+                    "INSERT INTO addresses (address, wallet_id, created_at, idempotency_key, signature_hash,
+                        signature_expires_at) VALUES ({address}, ?2, ?3, ?4, ?5, ?6) RETURNING address"
+                ),
                 vec![
-                    new.address.as_str().into(),
+                    new.address.as_ref().map(Address::as_str).into(),
                     new.wallet_id.into(),
                     new.at.unix_seconds().into(),
                     new.idempotency_key.as_ref().map(IdempotencyKey::as_str).into(),
@@ -87,18 +75,25 @@ impl<D: Database> Store<D> {
                 ],
             )
             .await;
-        match (result, &new.idempotency_key) {
-            (Ok(_), _) => Ok(StoredAddress::Added),
-            (Err(error), _) if error.violates("address_limit_reached") => {
-                Ok(StoredAddress::LimitReached)
+        let error = match result {
+            Ok(row) => {
+                let row = row.ok_or_else(|| DatabaseError("an address returned no row".into()))?;
+                return Ok(StoredAddress::Added(
+                    Columns::of(row).text("addresses.address")?,
+                ));
             }
-            (Err(error), Some(key)) if error.violates("addresses.idempotency_key") => {
-                match self.address_by_key(new.wallet_id, key).await? {
-                    Some(address) => Ok(StoredAddress::Earlier(address)),
-                    None => Err(error.into()),
-                }
-            }
-            (Err(error), _) => Err(StoreError::from_signed(error)),
+            Err(StoreError::Database(error)) => error,
+            Err(error) => return Err(error),
+        };
+        if error.violates("address_limit_reached") {
+            return Ok(StoredAddress::LimitReached);
         }
+        if let Some(key) = &new.idempotency_key
+            && error.violates("addresses.idempotency_key")
+            && let Some(address) = self.address_by_key(new.wallet_id, key).await?
+        {
+            return Ok(StoredAddress::Earlier(address));
+        }
+        Err(pool::empty_or_signed(error))
     }
 }

@@ -78,6 +78,9 @@ impl DatabaseError {
         self.violates("constraint failed")
             || self.violates("rate_limit_exceeded")
             || self.violates("address_limit_reached")
+            || self.violates("coin_not_spendable")
+            || self.violates("sends_stopped")
+            || self.violates("ledger_moved")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.
@@ -115,6 +118,9 @@ pub enum StoreError {
     /// The signature was used before.
     #[error("signature replayed")]
     Replayed,
+    /// No address is left in the pool.
+    #[error("the pool of addresses is empty")]
+    PoolEmpty,
 }
 
 impl StoreError {

@@ -5,25 +5,36 @@
 //! connection, shared or not, on a local file as on a libSQL server.
 
 mod addresses;
+mod coins;
 mod database;
+mod events;
+mod ledger;
 mod migrate;
 #[cfg(feature = "native")]
 pub mod native;
 mod nodes;
 mod payments;
+mod pool;
 mod row;
 mod signatures;
 mod transactions;
 mod wallets;
 
 pub use addresses::{NewAddress, StoredAddress};
+pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
+pub use events::StoredEvent;
+pub use ledger::{
+    Applied, ChainState, Depths, LedgerBlock, LedgerCoin, SeenBlock, SeenOutput, SeenTransaction,
+};
 pub use migrate::{SCHEMA_VERSION, migrate};
 pub use nodes::{Node, NodeChange};
-pub use payments::{Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay};
+pub use payments::{
+    FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
+};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
-pub use wallets::{NewWallet, Wallet};
+pub use wallets::{Balance, NewWallet, Wallet};
 
 /// All queries, over whatever runs them.
 #[derive(Clone, Debug)]
@@ -55,5 +66,10 @@ impl<D: Database> Store<D> {
             .await?
             .into_iter()
             .next())
+    }
+
+    /// Whether a statement that ends with RETURNING changed anything.
+    async fn changed(&self, sql: &str, parameters: Vec<Value>) -> Result<bool, StoreError> {
+        Ok(!self.database.query(sql, parameters).await?.is_empty())
     }
 }

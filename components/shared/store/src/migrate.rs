@@ -2,8 +2,8 @@
 
 use crate::{Database, DatabaseError, StoreError, Value};
 
-/// Numbered from 1, append-only: what was released is never edited.
-const MIGRATIONS: [(&str, &str); 1] = [("initial", include_str!("../migrations/0001_initial.sql"))];
+// `MIGRATIONS: &[(name, statements)]`, made by build.rs from migrations/*.sql, numbered from 1.
+include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The schema version that this code reads and writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -102,39 +102,21 @@ async fn apply<D: Database>(database: &D) -> Result<(), StoreError> {
             known: SCHEMA_VERSION,
         });
     }
-    for (version, (name, sql)) in (1i64..)
+    for (version, (name, statements)) in (1i64..)
         .zip(MIGRATIONS)
         .filter(|(version, _)| *version > found)
     {
-        for statement in statements(sql) {
-            database.query(&statement, Vec::new()).await?;
+        for statement in *statements {
+            database.query(statement, Vec::new()).await?;
         }
         database
             .query(
                 "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",
-                vec![version.into(), name.into()],
+                vec![version.into(), (*name).into()],
             )
             .await?;
     }
     Ok(())
-}
-
-/// Splits a migration: a statement ends with a line that starts in the first column and ends with
-/// a semicolon, so a trigger's own statements, being indented, stay inside it.
-fn statements(sql: &str) -> Vec<String> {
-    let mut statements = Vec::new();
-    let mut current = String::new();
-    for line in sql
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-    {
-        current.push_str(line);
-        current.push('\n');
-        if line.ends_with(';') && !line.starts_with(char::is_whitespace) {
-            statements.push(std::mem::take(&mut current));
-        }
-    }
-    statements
 }
 
 #[cfg(test)]

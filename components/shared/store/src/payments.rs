@@ -1,5 +1,5 @@
 //! Payments: one row each, from the reservation to the end. The states and their order are in
-//! `migrations/0001_initial.sql`; triggers refuse every other order.
+//! `docs/payments.md`; triggers refuse every other order.
 
 use crate::row::{Columns, corrupt, florins};
 use crate::signatures::columns;
@@ -47,6 +47,9 @@ impl PaymentState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
+
+/// How long the mempool has to show a payment that was just sent to it.
+pub const FIRST_PAUSE_SECONDS: i64 = 5;
 
 /// A coin that a payment spends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -136,6 +139,12 @@ pub struct Payment {
     pub failure: Option<String>,
     /// When it was reserved.
     pub created_at: Timestamp,
+    /// Once in a block.
+    pub block_height: Option<u32>,
+    /// Once in a block.
+    pub block_hash: Option<String>,
+    /// The time of its block, once deep enough.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 /// What came of a reservation.
@@ -149,6 +158,8 @@ pub enum Reservation {
     CoinTaken,
     /// The window is full.
     RateLimited,
+    /// An operator, or the watchdog, has stopped all payments.
+    SendsStopped,
 }
 
 /// How much of the window is used.
@@ -169,10 +180,11 @@ pub struct UnderWay {
     pub progress: (i64, i64),
 }
 
-const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
-    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at";
+pub(crate) const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
+    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at,
+    block_height, block_hash, confirmed_at";
 
-fn read(row: Row) -> Result<Payment, StoreError> {
+pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
     let mut columns = Columns::of(row);
     Ok(Payment {
         id: columns.integer("payments.id")?,
@@ -196,6 +208,9 @@ fn read(row: Row) -> Result<Payment, StoreError> {
         lease_until: columns.time("payments.lease_until")?,
         failure: columns.optional_text("payments.failure")?,
         created_at: columns.time("payments.created_at")?,
+        block_height: columns.optional_small("payments.block_height")?,
+        block_hash: columns.optional_text("payments.block_hash")?,
+        confirmed_at: columns.optional_time("payments.confirmed_at")?,
     })
 }
 
@@ -337,7 +352,13 @@ impl<D: Database> Store<D> {
                 None => Err(DatabaseError("a reservation returned no row".into()).into()),
             },
             Err(error) if error.violates("payments.idempotency_key") => Ok(Reservation::KeyTaken),
-            Err(error) if error.violates("payment_inputs.txid") => Ok(Reservation::CoinTaken),
+            Err(error)
+                if error.violates("payment_inputs.txid")
+                    || error.violates("coin_not_spendable") =>
+            {
+                Ok(Reservation::CoinTaken)
+            }
+            Err(error) if error.violates("sends_stopped") => Ok(Reservation::SendsStopped),
             Err(error) if error.violates("rate_limit_exceeded") => Ok(Reservation::RateLimited),
             Err(error) => Err(StoreError::from_signed(error)),
         }
@@ -394,43 +415,99 @@ impl<D: Database> Store<D> {
     /// See [`StoreError`].
     pub async fn release_lease(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
         self.changed(
-            "UPDATE payments SET lease_until = ?1, updated_at = ?1 WHERE id = ?2 AND state = 'signed' RETURNING id",
+            "UPDATE payments SET lease_until = ?1, updated_at = ?1
+             WHERE id = ?2 AND state IN ('signed', 'broadcast') RETURNING id",
             vec![at.unix_seconds().into(), id.into()],
         )
         .await
         .map(|_| ())
     }
 
-    /// The chain node has the bytes.
+    /// The chain node has the bytes: the coins are spent, the change is there.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn mark_broadcast(&self, id: i64, at: Timestamp) -> Result<bool, StoreError> {
         self.changed(
-            "UPDATE payments SET state = 'broadcast', block_height = NULL, confirmed_at = NULL, updated_at = ?
-             WHERE id = ? AND state IN ('signed', 'confirmed') RETURNING id",
-            vec![at.unix_seconds().into(), id.into()],
+            "UPDATE payments SET state = 'broadcast', updated_at = ?1, lease_until = ?1, next_broadcast_at = ?1 + ?3
+             WHERE id = ?2 AND state = 'signed' RETURNING id",
+            vec![
+                at.unix_seconds().into(),
+                id.into(),
+                FIRST_PAUSE_SECONDS.into(),
+            ],
         )
         .await
     }
 
-    /// In a block, deep enough.
+    /// A payment whose bytes may be out, and that is provably never to confirm. Its coins and its
+    /// quota come back; its idempotency key does not, because the request was answered with success.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn mark_confirmed(
+    pub async fn mark_dead(
         &self,
         id: i64,
-        height: u32,
-        block_time: Timestamp,
+        failure: &str,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         self.changed(
-            "UPDATE payments SET state = 'confirmed', block_height = ?, confirmed_at = ?, updated_at = ?
-             WHERE id = ? AND state IN ('signed', 'broadcast') RETURNING id",
+            "UPDATE payments SET state = 'failed', failure = ?, updated_at = ?
+             WHERE id = ? AND state IN ('signed', 'broadcast') AND block_height IS NULL RETURNING id",
+            vec![failure.into(), at.unix_seconds().into(), id.into()],
+        )
+        .await
+    }
+
+    /// Payments whose bytes are in neither block nor mempool, that nobody works on, and that are
+    /// due to be sent again, oldest first. One due in more than an hour was put off before the clock
+    /// was set back.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn due_for_broadcast(
+        &self,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Payment>, StoreError> {
+        self.database
+            .query(
+                &format!(
+                    "SELECT {COLUMNS} FROM payments
+                     WHERE state IN ('signed', 'broadcast') AND (next_broadcast_at <= ?1 OR next_broadcast_at > ?1 + 3600)
+                        AND block_height IS NULL
+                        AND lease_until <= ?1 AND NOT EXISTS (SELECT 1 FROM mempool AS m WHERE m.txid = payments.txid)
+                     ORDER BY id LIMIT ?2"
+                ),
+                vec![at.unix_seconds().into(), limit.into()],
+            )
+            .await?
+            .into_iter()
+            .map(read)
+            .collect()
+    }
+
+    /// Makes this tracker the one that sends the payment's bytes again, and counts the attempt;
+    /// false when someone else was faster.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn take_for_broadcast(
+        &self,
+        id: i64,
+        at: Timestamp,
+        lease_until: Timestamp,
+        next: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.changed(
+            "UPDATE payments SET lease_until = ?1, next_broadcast_at = ?2, updated_at = ?3,
+                broadcast_attempts = broadcast_attempts + 1
+             WHERE id = ?4 AND state IN ('signed', 'broadcast') AND lease_until <= ?3
+                AND (next_broadcast_at <= ?3 OR next_broadcast_at > ?3 + 3600)
+             RETURNING id",
             vec![
-                height.into(),
-                block_time.unix_seconds().into(),
+                lease_until.unix_seconds().into(),
+                next.unix_seconds().into(),
                 at.unix_seconds().into(),
                 id.into(),
             ],
@@ -464,16 +541,20 @@ impl<D: Database> Store<D> {
         .await
     }
 
-    /// Fails every payment of a wallet that was reserved, never signed, and whose lease has run
+    /// Fails every payment of a wallet, or of all, that was reserved, never signed, and whose lease has run
     /// out: the request that made it is gone, and if it is not, it finds the state changed before
     /// it sends anything.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn fail_abandoned(&self, wallet_id: i64, at: Timestamp) -> Result<(), StoreError> {
+    pub async fn fail_abandoned(
+        &self,
+        wallet_id: Option<i64>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         self.changed(
             "UPDATE payments SET state = 'failed', failure = 'abandoned', idempotency_key = NULL, updated_at = ?1
-             WHERE wallet_id = ?2 AND state = 'reserved' AND lease_until <= ?1 RETURNING id",
+             WHERE wallet_id = COALESCE(?2, wallet_id) AND state = 'reserved' AND lease_until <= ?1 RETURNING id",
             vec![at.unix_seconds().into(), wallet_id.into()],
         )
         .await
@@ -504,95 +585,34 @@ impl<D: Database> Store<D> {
             .collect()
     }
 
-    /// Payments of a wallet that are signed or broadcast, newest first.
+    /// A wallet's payment, by the id that clients know.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn unsettled(&self, wallet_id: i64, limit: u32) -> Result<Vec<Payment>, StoreError> {
-        self.database
-            .query(
-                &format!(
-                    "SELECT {COLUMNS} FROM payments
-                     WHERE wallet_id = ? AND state IN ('signed', 'broadcast') ORDER BY id DESC LIMIT ?"
-                ),
-                vec![wallet_id.into(), limit.into()],
-            )
-            .await?
-            .into_iter()
-            .map(read)
-            .collect()
-    }
-
-    /// Which outpoints of a wallet are reserved or spent by its payments.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn reserved_outpoints(
-        &self,
-        outpoints: &[OutPoint],
-    ) -> Result<Vec<OutPoint>, StoreError> {
-        let list: Vec<(&str, u32)> = outpoints
-            .iter()
-            .map(|o| (o.txid.as_str(), o.vout))
-            .collect();
-        self.database
-            .query(
-                "SELECT i.txid, i.vout FROM json_each(?) AS asked
-                 JOIN payment_inputs AS i ON i.txid = asked.value ->> 0 AND i.vout = asked.value ->> 1",
-                vec![serde_json::to_string(&list).unwrap_or_default().into()],
-            )
-            .await?
-            .into_iter()
-            .map(|row| {
-                let mut columns = Columns::of(row);
-                let txid = columns
-                    .optional_txid("payment_inputs.txid")?
-                    .ok_or_else(|| corrupt("payment_inputs.txid", &Value::Null))?;
-                Ok(OutPoint { txid, vout: columns.small("payment_inputs.vout")? })
-            })
-            .collect()
-    }
-
-    /// Which of these transactions are this wallet's own payments: their change is its own money.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn own_payments(
+    pub async fn payment_of_wallet(
         &self,
         wallet_id: i64,
-        txids: &[&str],
-    ) -> Result<Vec<String>, StoreError> {
-        self.database
-            .query(
-                "SELECT DISTINCT p.txid FROM json_each(?) AS asked JOIN payments AS p ON p.txid = asked.value
-                 WHERE p.wallet_id = ?",
-                vec![serde_json::to_string(txids).unwrap_or_default().into(), wallet_id.into()],
-            )
-            .await?
-            .into_iter()
-            .map(|row| Columns::of(row).text("payments.txid"))
-            .collect()
+        payment_id: &str,
+    ) -> Result<Option<Payment>, StoreError> {
+        self.first(
+            &format!("SELECT {COLUMNS} FROM payments WHERE payment_id = ? AND wallet_id = ?"),
+            vec![payment_id.into(), wallet_id.into()],
+        )
+        .await?
+        .map(read)
+        .transpose()
     }
 
-    /// What payments under way will give back, and how far they are.
-    ///
-    /// Payments that changed at or after `since` count too: the chain node's answer may be older
-    /// than their change.
+    /// What payments that are not yet with the chain node will give back, and how far they are.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn under_way(
-        &self,
-        wallet_id: i64,
-        since: Timestamp,
-    ) -> Result<UnderWay, StoreError> {
+    pub async fn under_way(&self, wallet_id: i64) -> Result<UnderWay, StoreError> {
         let row = self
             .first(
-                "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0),
-                    COALESCE(SUM(state IN ('reserved', 'signed')), 0)
-                 FROM payments WHERE wallet_id = ?1
-                    AND (state IN ('reserved', 'signed') OR (state = 'broadcast' AND updated_at >= ?2))",
-                vec![wallet_id.into(), since.unix_seconds().into()],
+                "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0), COUNT(*)
+                 FROM payments WHERE wallet_id = ? AND state IN ('reserved', 'signed')",
+                vec![wallet_id.into()],
             )
             .await?
             .ok_or_else(|| DatabaseError("an aggregate returned no row".into()))?;
@@ -601,9 +621,5 @@ impl<D: Database> Store<D> {
             change: columns.amount("change_amount")?,
             progress: (columns.integer("id")?, columns.integer("count")?),
         })
-    }
-
-    async fn changed(&self, sql: &str, parameters: Vec<Value>) -> Result<bool, StoreError> {
-        Ok(!self.database.query(sql, parameters).await?.is_empty())
     }
 }

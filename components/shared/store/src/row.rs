@@ -63,6 +63,20 @@ impl Columns {
             .ok_or_else(|| corrupt(column, &Value::Integer(florins)))
     }
 
+    pub(crate) fn optional_amount(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<Amount>, StoreError> {
+        self.optional_integer(column)?
+            .map(|florins| {
+                u64::try_from(florins)
+                    .ok()
+                    .and_then(|florins| Amount::from_florins(florins).ok())
+                    .ok_or_else(|| corrupt(column, &Value::Integer(florins)))
+            })
+            .transpose()
+    }
+
     pub(crate) fn small(&mut self, column: &'static str) -> Result<u32, StoreError> {
         let value = self.integer(column)?;
         u32::try_from(value).map_err(|_| corrupt(column, &Value::Integer(value)))

@@ -13,6 +13,8 @@ pub struct StoredTransaction {
     pub wallet_id: i64,
     /// Which transaction.
     pub txid: String,
+    /// Which of its outputs.
+    pub vout: u32,
     /// Who was paid.
     pub recipient_address: String,
     /// How much.
@@ -25,6 +27,8 @@ pub struct StoredTransaction {
     pub fee: Amount,
     /// Once in a block.
     pub block_height: Option<u32>,
+    /// Once in a block.
+    pub block_hash: Option<String>,
     /// When the service first knew of it.
     pub created_at: Timestamp,
     /// The time of the block.
@@ -50,7 +54,7 @@ pub struct HistoryFilter {
 
 const COLUMNS: &str =
     "id, wallet_id, txid, recipient_address, amount, transaction_type, status, fee, block_height,
-    created_at, confirmed_at, payment_id";
+    created_at, confirmed_at, payment_id, vout, block_hash";
 
 fn read(row: Row) -> Result<StoredTransaction, StoreError> {
     let mut columns = Columns::of(row);
@@ -67,6 +71,8 @@ fn read(row: Row) -> Result<StoredTransaction, StoreError> {
         created_at: columns.time("transactions.created_at")?,
         confirmed_at: columns.optional_time("transactions.confirmed_at")?,
         payment_id: columns.optional_text("transactions.payment_id")?,
+        vout: columns.small("transactions.vout")?,
+        block_hash: columns.optional_text("transactions.block_hash")?,
     })
 }
 
@@ -125,5 +131,31 @@ impl<D: Database> Store<D> {
         .await?
         .map(read)
         .transpose()
+    }
+
+    /// A wallet's history rows of one transaction, or of one payment, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn transactions_called(
+        &self,
+        wallet_id: i64,
+        txid_or_payment_id: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredTransaction>, StoreError> {
+        self.database
+            .query(
+                &format!(
+                    "SELECT {COLUMNS} FROM transactions WHERE wallet_id = ?1 AND id IN (
+                        SELECT id FROM transactions WHERE wallet_id = ?1 AND txid = ?2
+                        UNION SELECT id FROM transactions WHERE payment_id = ?2
+                     ) ORDER BY id DESC LIMIT ?3"
+                ),
+                vec![wallet_id.into(), txid_or_payment_id.into(), limit.into()],
+            )
+            .await?
+            .into_iter()
+            .map(read)
+            .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Wallets.
 
-use crate::row::{Columns, florins};
+use crate::pool;
+use crate::row::Columns;
 use crate::signatures::columns;
 use crate::{Database, Row, SignatureUse, Store, StoreError};
 use duxnet_units::{Address, Amount, IdempotencyKey, NodeId, Timestamp, WalletName};
@@ -26,6 +27,21 @@ pub struct Wallet {
     pub idempotency_key: Option<String>,
     /// The hash of that request's content.
     pub request_hash: String,
+    /// What the ledger says it holds.
+    pub balance: Balance,
+}
+
+/// What a wallet holds: sums that the ledger's triggers keep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Balance {
+    /// What can be spent now.
+    pub available: Amount,
+    /// Outputs with enough confirmations, reserved or not.
+    pub confirmed: Amount,
+    /// Money from others with too few confirmations; never spendable.
+    pub pending: Amount,
+    /// Outputs that payments not yet sent have taken.
+    pub reserved: Amount,
 }
 
 /// A wallet to be made.
@@ -35,8 +51,8 @@ pub struct NewWallet {
     pub node_id: NodeId,
     /// Its display name.
     pub wallet_name: WalletName,
-    /// Its first address.
-    pub address: Address,
+    /// Its first address; none: one of the pool's.
+    pub address: Option<Address>,
     /// The request's idempotency key.
     pub idempotency_key: Option<IdempotencyKey>,
     /// The hash of the request's content.
@@ -48,7 +64,7 @@ pub struct NewWallet {
 }
 
 const COLUMNS: &str = "id, node_id, wallet_name, address, is_active, created_at, updated_at,
-    idempotency_key, request_hash";
+    idempotency_key, request_hash, balance, confirmed, pending, reserved";
 
 fn read(row: Row) -> Result<Wallet, StoreError> {
     let mut columns = Columns::of(row);
@@ -62,6 +78,12 @@ fn read(row: Row) -> Result<Wallet, StoreError> {
         updated_at: columns.optional_time("wallets.updated_at")?,
         idempotency_key: columns.optional_text("wallets.idempotency_key")?,
         request_hash: columns.text("wallets.request_hash")?,
+        balance: Balance {
+            available: columns.amount("wallets.balance")?,
+            confirmed: columns.amount("wallets.confirmed")?,
+            pending: columns.amount("wallets.pending")?,
+            reserved: columns.amount("wallets.reserved")?,
+        },
     })
 }
 
@@ -83,13 +105,15 @@ impl<D: Database> Store<D> {
     /// Makes a wallet and gives its node the capability `wallet`; none when the node has one.
     ///
     /// # Errors
-    /// [`StoreError::Replayed`] and others.
+    /// [`StoreError::Replayed`], [`StoreError::PoolEmpty`] when it is to be the pool's address and
+    /// there is none, and others.
     pub async fn insert_wallet(&self, wallet: &NewWallet) -> Result<Option<Wallet>, StoreError> {
         let [hash, expires_at] = columns(wallet.signature.as_ref());
+        let address = pool::or_from_pool("?3");
         let sql = format!(
             "INSERT INTO wallets (node_id, wallet_name, address, created_at, updated_at, idempotency_key, request_hash,
                 signature_hash, signature_expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (node_id) DO NOTHING RETURNING {COLUMNS}"
+             VALUES (?1, ?2, {address}, ?4, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (node_id) DO NOTHING RETURNING {COLUMNS}"
         );
         self.database
             .query(
@@ -97,7 +121,7 @@ impl<D: Database> Store<D> {
                 vec![
                     wallet.node_id.as_str().into(),
                     wallet.wallet_name.as_str().into(),
-                    wallet.address.as_str().into(),
+                    wallet.address.as_ref().map(Address::as_str).into(),
                     wallet.at.unix_seconds().into(),
                     wallet
                         .idempotency_key
@@ -110,29 +134,10 @@ impl<D: Database> Store<D> {
                 ],
             )
             .await
-            .map_err(StoreError::from_signed)?
+            .map_err(pool::empty_or_signed)?
             .into_iter()
             .next()
             .map(read)
             .transpose()
-    }
-
-    /// Notes the balance that was computed, if it is another one.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn note_balance(
-        &self,
-        wallet_id: i64,
-        balance: Amount,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.database
-            .query(
-                "UPDATE wallets SET balance = ?1, updated_at = ?2 WHERE id = ?3 AND balance <> ?1",
-                vec![florins(balance), at.unix_seconds().into(), wallet_id.into()],
-            )
-            .await?;
-        Ok(())
     }
 }

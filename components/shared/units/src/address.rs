@@ -1,5 +1,6 @@
 //! Addresses: base58check text of one network (FACTS 1).
 
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// Which Flopcoin network an address or a signature is for.
@@ -93,10 +94,17 @@ impl Address {
     /// # Errors
     /// See [`AddressError`].
     pub fn parse(text: &str, network: Network) -> Result<Self, AddressError> {
-        let payload = bs58::decode(text)
-            .with_check(None)
+        let bytes = bs58::decode(text)
             .into_vec()
             .map_err(|_| AddressError::Malformed)?;
+        // Base58Check: the last four bytes are the start of the double SHA-256 of the rest. Done here
+        // because bs58's own check brings a second version of sha2 into every component.
+        let (payload, checksum) = bytes
+            .split_last_chunk::<4>()
+            .ok_or(AddressError::Malformed)?;
+        if !Sha256::digest(Sha256::digest(payload)).starts_with(checksum) {
+            return Err(AddressError::Malformed);
+        }
         let (version, hash) = payload.split_first().ok_or(AddressError::Malformed)?;
         let hash: [u8; 20] = hash.try_into().map_err(|_| AddressError::Malformed)?;
         let known = network.version_bytes();

@@ -1,126 +1,65 @@
-//! What a wallet holds: its own unspent outputs, less what payments under way have taken.
+//! What a wallet holds, by the ledger, and how old that is.
 
-use crate::chain::{Coin, Reader, Unspent};
+use crate::chain::Reader;
 use crate::{Clock, Service, WalletError};
-use duxnet_store::{Database, Wallet};
-use duxnet_units::Amount;
+use duxnet_store::{ChainState, Database, LedgerBlock, Wallet};
+use duxnet_units::{NodeId, Timestamp};
 
-/// Sums over a wallet's unspent outputs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Holdings {
-    /// What can be spent now.
-    pub available: Amount,
-    /// Outputs with enough confirmations.
-    pub confirmed: Amount,
-    /// Money from others with too few confirmations; never spendable.
-    pub pending: Amount,
-    /// Outputs that payments under way have taken.
-    pub reserved: Amount,
-}
-
-/// A wallet's coins by what may be done with them.
+/// The moment that the ledger shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Coins {
-    /// May be spent.
-    pub(crate) spendable: Vec<Coin>,
-    /// Florins per 1000 bytes, at the same moment.
-    pub(crate) fee_rate: u64,
-    holdings: Holdings,
+pub struct AsOf {
+    /// The last block in it.
+    pub block: LedgerBlock,
+    /// When it was last level with the chain node; none while it catches up for the first time.
+    pub synced_at: Option<Timestamp>,
+    /// Seconds since.
+    pub age_seconds: Option<u32>,
 }
 
 impl<D: Database, C: Clock> Service<'_, D, C> {
-    /// What a wallet holds, by the chain node as it is now.
+    /// A node's wallet, with a balance that is at most `max_age` seconds old when the chain node
+    /// answers in time, and with what the ledger has when it does not; `trouble` gets the cause,
+    /// for the log.
     ///
     /// # Errors
-    /// Chain or database trouble.
+    /// [`WalletError::WalletNotFound`], database trouble, and chain trouble while the ledger has
+    /// never seen the chain.
     pub async fn holdings(
         &self,
         chain: &impl Reader,
-        wallet: &Wallet,
-    ) -> Result<Holdings, WalletError> {
-        let holdings = self.coins(chain, wallet).await?.holdings;
-        self.store
-            .note_balance(wallet.id, holdings.available, self.clock.now())
-            .await?;
-        Ok(holdings)
-    }
-
-    /// A wallet's coins, read from the chain node and sorted by our own rules: Core's idea of
-    /// what is spendable mixes the wallets of all nodes.
-    pub(crate) async fn coins(
-        &self,
-        chain: &impl Reader,
-        wallet: &Wallet,
-    ) -> Result<Coins, WalletError> {
-        let addresses = self.store.addresses_of(wallet.id).await?;
-        let unspent = self.unspent(chain, &addresses).await?;
-        self.sort_coins(wallet, unspent).await
-    }
-
-    async fn unspent(
-        &self,
-        chain: &impl Reader,
-        addresses: &[String],
-    ) -> Result<Unspent, WalletError> {
-        let unspent = chain.list_unspent(addresses).await?;
-        if unspent.network != self.policy.network {
-            return Err(WalletError::WrongNetwork {
-                expected: self.policy.network,
-                found: unspent.network,
-            });
-        }
-        Ok(unspent)
-    }
-
-    async fn sort_coins(&self, wallet: &Wallet, unspent: Unspent) -> Result<Coins, WalletError> {
-        // Core's answer first, then the reservations: a coin reserved in between is left out,
-        // never counted as free.
-        let outpoints: Vec<_> = unspent
-            .coins
-            .iter()
-            .map(|coin| coin.outpoint.clone())
-            .collect();
-        let taken = self.store.reserved_outpoints(&outpoints).await?;
-        let required = self.policy.confirmations_required;
-        let young: Vec<&str> = unspent
-            .coins
-            .iter()
-            .filter(|coin| coin.confirmations < required)
-            .map(|coin| coin.outpoint.txid.as_str())
-            .collect();
-        let own = if young.is_empty() {
-            Vec::new()
-        } else {
-            self.store.own_payments(wallet.id, &young).await?
+        node: &NodeId,
+        max_age: u32,
+        trouble: impl FnOnce(&WalletError),
+    ) -> Result<(Wallet, AsOf), WalletError> {
+        // Nobody without a wallet has the chain looked at.
+        self.wallet(node).await?;
+        let state = match self.freshen(chain, max_age).await {
+            Ok(state) => state,
+            Err(error) => {
+                let state = self.store.chain_state().await?;
+                if state.block.is_none() {
+                    return Err(error);
+                }
+                trouble(&error);
+                state
+            }
         };
-        let mut holdings = Holdings::default();
-        let mut spendable = Vec::new();
-        for coin in unspent.coins {
-            let settled = coin.confirmations >= required;
-            let is_own_change = own.iter().any(|txid| txid == coin.outpoint.txid.as_str());
-            if settled {
-                add(&mut holdings.confirmed, coin.value)?;
-            }
-            if taken.contains(&coin.outpoint) {
-                add(&mut holdings.reserved, coin.value)?;
-            } else if settled || is_own_change {
-                add(&mut holdings.available, coin.value)?;
-                spendable.push(coin);
-            } else {
-                add(&mut holdings.pending, coin.value)?;
-            }
-        }
-        Ok(Coins {
-            spendable,
-            fee_rate: unspent.fee_rate,
-            holdings,
+        let wallet = self.wallet(node).await?;
+        Ok((wallet, self.as_of(&state)?))
+    }
+
+    /// The moment that the ledger shows.
+    ///
+    /// # Errors
+    /// [`WalletError::Syncing`] before the first block.
+    pub fn as_of(&self, state: &ChainState) -> Result<AsOf, WalletError> {
+        let now = self.clock.now().unix_seconds();
+        Ok(AsOf {
+            block: state.block.clone().ok_or(WalletError::Syncing)?,
+            synced_at: state.synced_at,
+            age_seconds: state.synced_at.map(|at| {
+                u32::try_from(now.saturating_sub(at.unix_seconds()).max(0)).unwrap_or(u32::MAX)
+            }),
         })
     }
-}
-
-fn add(sum: &mut Amount, value: Amount) -> Result<(), WalletError> {
-    *sum = sum.checked_add(value).ok_or_else(|| {
-        crate::chain::ChainError::BadResponse("coins above the money supply".into())
-    })?;
-    Ok(())
 }

@@ -4,8 +4,7 @@
 //! about 70 inputs on; the fee here must be the node's formula exactly, because the database checks
 //! that inputs equal amount, fee and change.
 
-use crate::chain::Coin;
-use duxnet_store::Input;
+use duxnet_store::{Input, SpendableCoin as Coin};
 use duxnet_units::{Address, Amount};
 
 /// Bytes of a transaction without inputs and outputs (FACTS 3).
@@ -85,12 +84,16 @@ impl Target<'_> {
     }
 }
 
-/// Chooses coins: the smallest that suffices alone, otherwise the largest first. Confirmed coins
+/// Chooses coins, of which `total` is the worth of all there are, these among them: the smallest that suffices alone, otherwise the largest first. Confirmed coins
 /// come before own unconfirmed change, so that chains of unconfirmed payments stay short.
 ///
 /// # Errors
 /// See [`SelectionError`].
-pub fn select(coins: &[Coin], target: &Target<'_>) -> Result<Selection, SelectionError> {
+pub fn select(
+    coins: &[Coin],
+    total: Amount,
+    target: &Target<'_>,
+) -> Result<Selection, SelectionError> {
     let mut by_value: Vec<&Coin> = coins.iter().collect();
     by_value.sort_by(|a, b| {
         b.value
@@ -100,11 +103,11 @@ pub fn select(coins: &[Coin], target: &Target<'_>) -> Result<Selection, Selectio
     let confirmed: Vec<&Coin> = by_value
         .iter()
         .copied()
-        .filter(|coin| coin.confirmations > 0)
+        .filter(|coin| coin.is_confirmed)
         .collect();
     pick(&confirmed, target)
         .or_else(|| pick(&by_value, target))
-        .ok_or_else(|| shortage(&by_value, target))
+        .ok_or_else(|| shortage(by_value.len(), total, target))
 }
 
 /// `coins` are sorted, largest first.
@@ -138,13 +141,12 @@ fn pick(coins: &[&Coin], target: &Target<'_>) -> Option<Selection> {
     })
 }
 
-fn shortage(coins: &[&Coin], target: &Target<'_>) -> SelectionError {
-    let available = Amount::checked_sum(coins.iter().map(|coin| coin.value)).unwrap_or(Amount::MAX);
+fn shortage(coins: usize, available: Amount, target: &Target<'_>) -> SelectionError {
     let needed = target
-        .fee(coins.len().clamp(1, MAX_INPUTS), false)
+        .fee(coins.clamp(1, MAX_INPUTS), false)
         .and_then(|fee| fee.checked_add(target.amount))
         .unwrap_or(Amount::MAX);
-    if available >= needed && coins.len() > MAX_INPUTS {
+    if available >= needed && coins >= MAX_INPUTS {
         SelectionError::TooManyInputs
     } else {
         SelectionError::Insufficient { available, needed }
@@ -171,15 +173,17 @@ mod tests {
                 vout: index,
             },
             value: Amount::from_florins(value).unwrap(),
-            confirmations,
+            is_confirmed: confirmations > 0,
         }
     }
 
     fn pay(coins: &[Coin], amount: u64) -> Result<Selection, SelectionError> {
         let address = address();
         let amount = Amount::from_florins(amount).unwrap();
+        let total = Amount::checked_sum(coins.iter().map(|coin| coin.value)).unwrap();
         select(
             coins,
+            total,
             &Target {
                 amount,
                 recipient: &address,

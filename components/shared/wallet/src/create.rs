@@ -2,7 +2,7 @@
 
 use crate::chain::{ChainError, Keys};
 use crate::{Caller, Clock, Service, WalletError};
-use duxnet_store::{Database, NewWallet, Wallet};
+use duxnet_store::{Database, NewWallet, StoreError, Wallet};
 use duxnet_units::{Address, IdempotencyKey, Network, NodeId, WalletName};
 
 /// A wallet to be made.
@@ -58,18 +58,22 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if self.store.node_key(&caller.node_id).await?.is_none() {
             return Err(WalletError::NodeNotFound(caller.node_id.clone()));
         }
-        // A key that no wallet gets to own is lost to nobody, so the order is key first.
-        let address = fresh_address(chain, &caller.node_id, self.policy.network).await?;
-        let new = NewWallet {
+        let mut new = NewWallet {
             node_id: caller.node_id.clone(),
             wallet_name: order.wallet_name.clone(),
-            address,
+            address: None,
             idempotency_key: order.idempotency_key.clone(),
             request_hash: order.request_hash.clone(),
             at: self.clock.now(),
             signature: caller.signature.clone(),
         };
-        match self.store.insert_wallet(&new).await? {
+        let mut stored = self.store.insert_wallet(&new).await;
+        if stored == Err(StoreError::PoolEmpty) {
+            // A key that no wallet gets to own is lost to nobody, so the order is key first.
+            new.address = Some(fresh_address(chain, &caller.node_id, self.policy.network).await?);
+            stored = self.store.insert_wallet(&new).await;
+        }
+        match stored? {
             Some(wallet) => Ok(Created {
                 wallet,
                 replayed: false,

@@ -24,6 +24,18 @@ pub enum WalletError {
         /// The node's.
         found: Network,
     },
+    /// The ledger has not seen the chain yet.
+    #[error("the ledger has not seen the chain yet")]
+    Syncing,
+    /// The ledger's blocks and the chain node's have none in common.
+    #[error("the chain node knows none of the ledger's blocks, the lowest is {lowest}")]
+    AnotherChain {
+        /// The lowest of them.
+        lowest: u32,
+    },
+    /// All payments are stopped.
+    #[error("payments are stopped: {0}")]
+    SendsStopped(String),
     /// The chain node's wallet cannot sign.
     #[error("the chain node's wallet cannot sign ({code}): {message}")]
     SigningUnavailable {
@@ -86,6 +98,12 @@ pub enum WalletError {
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The idempotency key belongs to a payment that was sent and has failed.
+    #[error("the payment of this idempotency key has failed")]
+    PaymentFailed,
+    /// The wallet has no such transaction.
+    #[error("the wallet has no such transaction")]
+    TransactionNotFound,
     /// A request of the same key is running.
     #[error("a request of the same idempotency key is running")]
     InProgress,

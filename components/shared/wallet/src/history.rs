@@ -1,46 +1,45 @@
-//! A wallet's history, with the standing of its unsettled payments brought up to date.
+//! A wallet's history, as the ledger has it.
 
-use crate::chain::{Reader, Standing};
 use crate::{Clock, Service, WalletError};
-use duxnet_store::{Database, HistoryFilter, Payment, PaymentState, StoredTransaction, Wallet};
-use std::collections::HashMap;
+use duxnet_store::{Database, HistoryFilter, Payment, StoredTransaction, Wallet};
 
-/// Unsettled payments that one reading of the history looks up on the chain, newest first.
-const REFRESHED_PAYMENTS: u32 = 50;
+/// Rows of one transaction that are shown; a transaction that pays a wallet more often is not one
+/// of ours.
+const ROWS_OF_ONE: u32 = 100;
 
 /// A page of history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HistoryPage {
     /// Newest first.
     pub transactions: Vec<StoredTransaction>,
-    /// Confirmations by txid, where they were just looked up.
-    pub confirmations: HashMap<String, u32>,
+    /// The ledger's last block, from which confirmations are counted.
+    pub height: Option<u32>,
     /// Whether older rows follow.
     pub has_more: bool,
 }
 
+/// One transaction, whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OneTransaction {
+    /// Its rows in the wallet's history: what the wallet sent with it, what it received.
+    pub rows: Vec<StoredTransaction>,
+    /// The payment that it is.
+    pub payment: Option<Payment>,
+    /// The ledger's last block, from which confirmations are counted.
+    pub height: Option<u32>,
+}
+
 impl<D: Database, C: Clock> Service<'_, D, C> {
-    /// A page of a wallet's history. When the chain node cannot be asked, the page shows what is
-    /// stored; `trouble` gets the cause, for the log.
+    /// A page of a wallet's history.
     ///
     /// # Errors
     /// Database trouble.
     pub async fn history(
         &self,
-        chain: &impl Reader,
         wallet: &Wallet,
         filter: &HistoryFilter,
         limit: u32,
-        trouble: impl FnOnce(&WalletError),
     ) -> Result<HistoryPage, WalletError> {
-        let confirmations = match self.refresh(chain, wallet).await {
-            Ok(confirmations) => confirmations,
-            Err(error @ (WalletError::Chain(_) | WalletError::WrongNetwork { .. })) => {
-                trouble(&error);
-                HashMap::new()
-            }
-            Err(error) => return Err(error),
-        };
         let mut transactions = self
             .store
             .history(wallet.id, filter, limit.saturating_add(1))
@@ -49,63 +48,46 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         transactions.truncate(limit as usize);
         Ok(HistoryPage {
             transactions,
-            confirmations,
+            height: self.ledger_height().await?,
             has_more,
         })
     }
 
-    /// Looks up the wallet's unsettled payments and moves on those that have.
-    async fn refresh(
+    /// One transaction of a wallet, by its txid or its payment's id.
+    ///
+    /// # Errors
+    /// [`WalletError::TransactionNotFound`], or database trouble.
+    pub async fn transaction(
         &self,
-        chain: &impl Reader,
         wallet: &Wallet,
-    ) -> Result<HashMap<String, u32>, WalletError> {
-        let payments = self.store.unsettled(wallet.id, REFRESHED_PAYMENTS).await?;
-        let with_txid: Vec<_> = payments
-            .iter()
-            .filter_map(|p| Some((p, p.txid.as_ref()?)))
-            .collect();
-        if with_txid.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let txids: Vec<_> = with_txid.iter().map(|(_, txid)| *txid).collect();
-        let standings = chain.standings(&txids).await?;
-        let mut confirmations = HashMap::new();
-        for ((payment, txid), standing) in with_txid.into_iter().zip(standings) {
-            if let Some(count) = self.settle(payment, &standing).await? {
-                confirmations.insert(txid.to_string(), count);
+        txid_or_payment_id: &str,
+    ) -> Result<OneTransaction, WalletError> {
+        let rows = self
+            .store
+            .transactions_called(wallet.id, txid_or_payment_id, ROWS_OF_ONE)
+            .await?;
+        let payment_id = rows.iter().find_map(|row| row.payment_id.clone());
+        let payment = match &payment_id {
+            Some(id) => self.store.payment_of_wallet(wallet.id, id).await?,
+            // A payment that was never signed has no row of history.
+            None if rows.is_empty() => {
+                self.store
+                    .payment_of_wallet(wallet.id, txid_or_payment_id)
+                    .await?
             }
+            None => None,
+        };
+        if rows.is_empty() && payment.is_none() {
+            return Err(WalletError::TransactionNotFound);
         }
-        Ok(confirmations)
+        Ok(OneTransaction {
+            rows,
+            payment,
+            height: self.ledger_height().await?,
+        })
     }
 
-    /// Moves a payment to what the chain says of it, and gives its confirmations. What the chain
-    /// does not (yet, or no longer) know stays as it is: absence proves nothing.
-    pub(crate) async fn settle(
-        &self,
-        payment: &Payment,
-        standing: &Standing,
-    ) -> Result<Option<u32>, WalletError> {
-        let now = self.clock.now();
-        let (confirmations, deep_enough) = match standing {
-            Standing::Absent | Standing::NotInMempool | Standing::Conflicted => return Ok(None),
-            Standing::Mempool => (0, None),
-            Standing::Confirmed {
-                confirmations,
-                height,
-                time,
-            } => {
-                let enough = *confirmations >= self.policy.confirmations_required;
-                (*confirmations, enough.then_some((*height, *time)))
-            }
-        };
-        if let Some((height, time)) = deep_enough {
-            self.store
-                .mark_confirmed(payment.id, height, time, now)
-                .await?;
-        } else if payment.state == PaymentState::Signed {
-            self.store.mark_broadcast(payment.id, now).await?;
-        }
-        Ok(Some(confirmations))
+    async fn ledger_height(&self) -> Result<Option<u32>, WalletError> {
+        Ok(self.store.chain_state().await?.block.map(|b| b.height))
     }
 }

@@ -1,7 +1,8 @@
 //! What the wallet service does.
 //!
 //! One file per thing a node can ask for: [`create`], [`balance`], [`send`], [`history`],
-//! [`new_address`], [`register`]. They need a [`Store`](duxnet_store::Store), a chain
+//! [`new_address`], [`register`];
+//! [`tracker`] is the background work. They need a [`Store`](duxnet_store::Store), a chain
 //! ([`chain`]) and a [`Clock`], and know nothing of HTTP, SQL or the SDK.
 
 pub mod balance;
@@ -14,6 +15,7 @@ pub mod new_address;
 pub mod register;
 pub mod send;
 mod service;
+pub mod tracker;
 
 pub use error::WalletError;
 pub use service::{Caller, Clock, Policy, Service};

@@ -3,7 +3,7 @@
 use crate::chain::Keys;
 use crate::create::fresh_address;
 use crate::{Caller, Clock, Service, WalletError};
-use duxnet_store::{Database, NewAddress, StoredAddress};
+use duxnet_store::{Database, NewAddress, StoreError, StoredAddress};
 use duxnet_units::IdempotencyKey;
 
 /// The address, and whether an earlier request made it.
@@ -55,16 +55,20 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         {
             return Ok(made(address, true));
         }
-        let address = fresh_address(chain, &caller.node_id, self.policy.network).await?;
-        let new = NewAddress {
+        let mut new = NewAddress {
             wallet_id: wallet.id,
-            address: address.clone(),
+            address: None,
             idempotency_key: key.cloned(),
             at: self.clock.now(),
             signature: caller.signature.clone(),
         };
-        match self.store.insert_address(&new).await? {
-            StoredAddress::Added => Ok(made(address.to_string(), false)),
+        let mut stored = self.store.insert_address(&new).await;
+        if stored == Err(StoreError::PoolEmpty) {
+            new.address = Some(fresh_address(chain, &caller.node_id, self.policy.network).await?);
+            stored = self.store.insert_address(&new).await;
+        }
+        match stored? {
+            StoredAddress::Added(address) => Ok(made(address, false)),
             StoredAddress::Earlier(address) => Ok(made(address, true)),
             StoredAddress::LimitReached => Err(WalletError::AddressLimit),
         }

@@ -1,10 +1,10 @@
 //! Paying someone, in order: check, reserve, sign, store, broadcast (DESIGN 4).
 //!
 //! Each step is durable before the next. Whatever happens between two of them, the payment's row
-//! says how far it came, and a repeat of the request, or the wallet's next payment, goes on from
-//! there with the same bytes.
+//! says how far it came, and a repeat of the request, or the tracker, goes on from there with the
+//! same bytes. Coins come from the ledger: only the signature and the broadcast ask the chain node.
 
-use crate::chain::{ChainError, Reader, Signed, Signer, Standing};
+use crate::chain::{ChainError, Reader, Relay, Signed, Signer, Standing};
 use crate::coins::{self, SelectionError, Target};
 use crate::{Caller, Clock, Service, WalletError};
 use duxnet_store::{
@@ -21,8 +21,8 @@ const LEASE_SECONDS: i64 = 60;
 const PATIENCE_SECONDS: i64 = 15;
 /// Between two looks at what others are doing.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Interrupted payments of the wallet that a new one brings to an end first.
-const RESUMED_PAYMENTS: u32 = 3;
+/// Coins that suffice alone, smallest first, of which the selection chooses.
+const SUFFICIENT_COINS: u32 = 20;
 
 /// A payment to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,11 +58,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     /// payment is made and its outcome not yet known.
     pub async fn send(
         &self,
-        chain: &(impl Reader + Signer),
+        chain: &(impl Reader + Signer + Relay),
         caller: &Caller,
         order: &Order,
     ) -> Result<Sent, WalletError> {
-        let reserved = match self.reserve(chain, caller, order).await {
+        let reserved = match self.reserve(caller, order).await {
             Ok(reserved) => reserved,
             // Of two requests with one key, the second may find the coins or the quota taken by
             // the first: that refuses nothing, it is a repeat.
@@ -86,36 +86,42 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
 
     /// Steps 1 and 2: checks the order and takes what it needs, or finds the payment that an
     /// earlier request of the same key made.
-    async fn reserve(
-        &self,
-        chain: &(impl Reader + Signer),
-        caller: &Caller,
-        order: &Order,
-    ) -> Result<Reserved, WalletError> {
+    async fn reserve(&self, caller: &Caller, order: &Order) -> Result<Reserved, WalletError> {
         let wallet = self.wallet(&caller.node_id).await?;
         if let Some(payment) = self.earlier(caller, order).await? {
             return Ok(Reserved::Earlier(payment));
         }
         let recipient = self.check(&wallet, order)?;
-        self.bring_to_an_end(chain, &wallet).await?;
+        // A reservation that was never signed gives its coins back.
+        self.store
+            .fail_abandoned(Some(wallet.id), self.clock.now())
+            .await?;
         let change_address = self.stored_address("wallets.address", &wallet.address)?;
         let deadline = self.after(PATIENCE_SECONDS);
+        let fee_rate = self.fee_rate().await?;
         loop {
             self.check_quota(&wallet).await?;
-            let looked_at = self.clock.now();
-            let under_way = self.store.under_way(wallet.id, looked_at).await?;
-            let coins = self.coins(chain, &wallet).await?;
+            let under_way = self.store.under_way(wallet.id).await?;
+            let spendable = self
+                .store
+                .spendable_coins(
+                    wallet.id,
+                    order.amount,
+                    coins::MAX_INPUTS as u32,
+                    SUFFICIENT_COINS,
+                )
+                .await?;
             let target = Target {
                 amount: order.amount,
                 recipient: &recipient,
                 change_address: &change_address,
-                fee_rate: coins.fee_rate,
+                fee_rate,
             };
-            let selection = match coins::select(&coins.spendable, &target) {
+            let selection = match coins::select(&spendable.coins, spendable.total, &target) {
                 Ok(selection) => selection,
                 Err(SelectionError::TooManyInputs) => return Err(WalletError::TooManyCoins),
                 Err(SelectionError::Insufficient { available, needed }) => {
-                    let later = self.store.under_way(wallet.id, looked_at).await?;
+                    let later = self.store.under_way(wallet.id).await?;
                     let coming = under_way.change.max(later.change);
                     if available
                         .checked_add(coming)
@@ -146,8 +152,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 signature: caller.signature.clone(),
             };
             let outcome = self.store.reserve(&payment).await?;
-            if let Reservation::Reserved(payment) = outcome {
-                return Ok(Reserved::New(payment));
+            match outcome {
+                Reservation::Reserved(payment) => return Ok(Reserved::New(payment)),
+                Reservation::SendsStopped => return Err(self.sends_stopped().await?),
+                Reservation::KeyTaken | Reservation::CoinTaken | Reservation::RateLimited => {}
             }
             // A repeat that came second is a repeat, whatever else is in its way.
             if let Some(payment) = self.earlier(caller, order).await? {
@@ -222,47 +230,42 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             if now > deadline {
                 return Err(WalletError::CoinsBusy);
             }
-            if self.store.under_way(wallet.id, now).await?.progress != progress {
+            if self.store.under_way(wallet.id).await?.progress != progress {
                 return Ok(());
             }
         }
     }
 
-    /// Ends what earlier requests left: reservations that were never signed give their coins
-    /// back, signed payments are sent again.
-    async fn bring_to_an_end(
-        &self,
-        chain: &(impl Reader + Signer),
-        wallet: &Wallet,
-    ) -> Result<(), WalletError> {
-        let now = self.clock.now();
-        self.store.fail_abandoned(wallet.id, now).await?;
-        for payment in self
-            .store
-            .interrupted(wallet.id, now, RESUMED_PAYMENTS)
-            .await?
-        {
-            if self
-                .store
-                .take_over(payment.id, now, self.after(LEASE_SECONDS))
-                .await?
-                && let Some(signed) = stored_bytes(&payment)
-            {
-                self.broadcast(chain, &payment, &signed, false).await?;
-            }
+    /// The chain node's fee rate, as the ledger last saw it.
+    async fn fee_rate(&self) -> Result<u64, WalletError> {
+        let state = self.store.chain_state().await?;
+        match state.network {
+            Some(found) if found != self.policy.network => Err(WalletError::WrongNetwork {
+                expected: self.policy.network,
+                found,
+            }),
+            _ => state.fee_rate.ok_or(WalletError::Syncing),
         }
-        Ok(())
+    }
+
+    async fn sends_stopped(&self) -> Result<WalletError, WalletError> {
+        let reason = self.store.chain_state().await?.sends_stopped_reason;
+        Ok(WalletError::SendsStopped(reason.unwrap_or_default()))
     }
 
     /// A repeat: the first answer, or the end of what the first request could not finish.
     async fn resume(
         &self,
-        chain: &(impl Reader + Signer),
+        chain: &(impl Reader + Signer + Relay),
         mut payment: Payment,
         order: &Order,
     ) -> Result<Sent, WalletError> {
         if payment.request_hash != order.request_hash {
             return Err(WalletError::KeyReused);
+        }
+        // A key is kept only by a payment that was sent: its request was answered with success.
+        if payment.state == PaymentState::Failed {
+            return Err(WalletError::PaymentFailed);
         }
         let deadline = self.after(PATIENCE_SECONDS);
         loop {
@@ -300,7 +303,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     /// Steps 3 and 4 for a payment that this request holds the lease of.
     async fn carry_out(
         &self,
-        chain: &(impl Reader + Signer),
+        chain: &(impl Reader + Signer + Relay),
         payment: Payment,
         replayed: bool,
     ) -> Result<Sent, WalletError> {
@@ -366,7 +369,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     /// meanwhile and another request sent them too: the database knows, and refuses to fail it.
     async fn broadcast(
         &self,
-        chain: &(impl Reader + Signer),
+        chain: &(impl Reader + Relay),
         payment: &Payment,
         signed: &Signed,
         first: bool,
@@ -388,18 +391,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         // -25 and -26 do not prove that the transaction is absent, and a call without an answer
         // may have been executed: ask (FACTS 8).
         let standing = self.standing(chain, &signed.txid).await;
-        if let Some(standing) = &standing
-            && self
-                .settle(
-                    &Payment {
-                        state: PaymentState::Signed,
-                        ..payment.clone()
-                    },
-                    standing,
-                )
-                .await?
-                .is_some()
-        {
+        if matches!(standing, Some(Standing::Mempool | Standing::Confirmed)) {
+            self.store
+                .mark_broadcast(payment.id, self.clock.now())
+                .await?;
             return Ok(());
         }
         if first
@@ -417,7 +412,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         Ok(())
     }
 
-    async fn standing(&self, chain: &impl Reader, txid: &Txid) -> Option<Standing> {
+    pub(crate) async fn standing(&self, chain: &impl Reader, txid: &Txid) -> Option<Standing> {
         // No answer here leaves the payment's outcome open, which is where it is anyway.
         chain.standings(&[txid]).await.ok()?.into_iter().next()
     }
@@ -454,7 +449,7 @@ enum Reserved {
     Earlier(Box<Payment>),
 }
 
-fn stored_bytes(payment: &Payment) -> Option<Signed> {
+pub(crate) fn stored_bytes(payment: &Payment) -> Option<Signed> {
     Some(Signed {
         txid: payment.txid.clone()?,
         hex: payment.raw_transaction.clone()?,

@@ -1,7 +1,7 @@
 //! `GET /wallet/{node_id}/balance`: what a wallet holds.
 
 use duxnet_api::request::expect_no_query;
-use duxnet_edge::{Context, chain::ChainReader, render, serve};
+use duxnet_edge::{Context, render, serve};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -10,9 +10,10 @@ async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "GET", async |call| {
         expect_no_query(call.query())?;
         let context = Context::open().await?;
-        let wallet = context.own_wallet(&call).await?;
-        let holdings = context.service().holdings(&ChainReader, &wallet).await?;
-        Ok(render::balance(&wallet, &holdings))
+        let node = call.node_id()?;
+        context.authenticate_read(&call, &node).await?;
+        let (wallet, as_of) = context.holdings(&node).await?;
+        Ok(render::balance(&wallet, &as_of))
     })
     .await
 }

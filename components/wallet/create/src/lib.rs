@@ -1,7 +1,7 @@
 //! `POST /wallet/create`: makes a registered node's wallet.
 
 use duxnet_api::request::CreateWallet;
-use duxnet_edge::{Context, chain::ChainKeys, render, serve};
+use duxnet_edge::{Context, chain::ChainNode, render, serve};
 use duxnet_wallet::create::Order;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -22,7 +22,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         };
         let created = context
             .service()
-            .create_wallet(&ChainKeys, &authenticated.caller, &order)
+            .create_wallet(&ChainNode, &authenticated.caller, &order)
             .await?;
         Ok(render::created(&created))
     })

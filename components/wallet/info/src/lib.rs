@@ -1,7 +1,7 @@
 //! `GET /wallet/{node_id}`: a node's wallet.
 
 use duxnet_api::request::expect_no_query;
-use duxnet_edge::{Context, chain::ChainReader, render, serve};
+use duxnet_edge::{Context, render, serve};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -11,8 +11,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         expect_no_query(call.query())?;
         let context = Context::open().await?;
         let wallet = context.own_wallet(&call).await?;
-        let holdings = context.service().holdings(&ChainReader, &wallet).await?;
-        Ok(render::wallet(&wallet, &holdings))
+        Ok(render::wallet(&wallet))
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! `POST /wallet/{node_id}/new-address`: another address for a wallet.
 
 use duxnet_api::request::NewAddress;
-use duxnet_edge::{Context, chain::ChainKeys, render, serve};
+use duxnet_edge::{Context, chain::ChainNode, render, serve};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -17,7 +17,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let key = authenticated.idempotency_key(wanted.idempotency_key);
         let made = context
             .service()
-            .new_address(&ChainKeys, &authenticated.caller, key.as_ref())
+            .new_address(&ChainNode, &authenticated.caller, key.as_ref())
             .await?;
         Ok(render::address_made(&node, &made))
     })

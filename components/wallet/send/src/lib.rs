@@ -1,7 +1,7 @@
 //! `POST /wallet/{node_id}/send`: pays someone.
 
 use duxnet_api::request::Send;
-use duxnet_edge::{Context, chain::ChainSpender, render, serve};
+use duxnet_edge::{Context, chain::ChainNode, render, serve};
 use duxnet_wallet::send::Order;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -23,7 +23,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         };
         let sent = context
             .service()
-            .send(&ChainSpender, &authenticated.caller, &order)
+            .send(&ChainNode, &authenticated.caller, &order)
             .await?;
         Ok(render::sent(&sent))
     })

@@ -1,7 +1,7 @@
-//! `GET /wallet/{node_id}/transactions`: a wallet's history.
+//! `GET /wallet/{node_id}/transactions`: a wallet's history, and `.../transactions/{id}`: one of it.
 
-use duxnet_api::request::HistoryQuery;
-use duxnet_edge::{Context, chain::ChainReader, render, serve};
+use duxnet_api::request::{HistoryQuery, expect_no_query};
+use duxnet_edge::{Context, render, serve};
 use duxnet_store::HistoryFilter;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -9,6 +9,13 @@ use spin_sdk::http_service;
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "GET", async |call| {
+        if let Some(id) = call.transaction()? {
+            expect_no_query(call.query())?;
+            let context = Context::open().await?;
+            let wallet = context.own_wallet(&call).await?;
+            let found = context.service().transaction(&wallet, &id).await?;
+            return Ok(render::transaction_found(&wallet, &found));
+        }
         let query = HistoryQuery::parse(call.query())?;
         let context = Context::open().await?;
         let wallet = context.own_wallet(&call).await?;
@@ -19,10 +26,9 @@ async fn handle(request: Request) -> impl IntoResponse {
             since: query.since,
             until: query.until,
         };
-        let log = |error: &_| eprintln!("history without the chain node: {error}");
         let page = context
             .service()
-            .history(&ChainReader, &wallet, &filter, query.page.limit, log)
+            .history(&wallet, &filter, query.page.limit)
             .await?;
         Ok(render::history(&wallet, &page))
     })

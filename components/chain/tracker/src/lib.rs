@@ -1,0 +1,41 @@
+//! `POST /internal/tracker/tick`: one run of the background work, and
+//! `POST /internal/tracker/resume-sends`: an operator has looked at what stopped payments. Both want
+//! the operator's token.
+
+use duxnet_api::problem::Problem;
+use duxnet_api::request::expect_no_query;
+use duxnet_edge::{Context, chain::ChainNode, render, serve, settings};
+use duxnet_wallet::tracker::TrackerPolicy;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+const RESUME: &str = "/internal/tracker/resume-sends";
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    serve(request, "POST", async |call| {
+        let token = settings::tracker_token().await;
+        if !token.is_some_and(|token| call.has_token(&token)) {
+            return Err(Problem::authentication(
+                "Authorization must be Bearer and the tracker_token",
+            )
+            .into());
+        }
+        expect_no_query(call.query())?;
+        let context = Context::open().await?;
+        if call.path() == RESUME {
+            return Ok(render::resumed(context.store.resume_sends().await?));
+        }
+        let rules = TrackerPolicy {
+            watchdog_interval: context.settings.watchdog_interval,
+            watchdog_max_drift: context.settings.watchdog_max_drift,
+            backup_interval: context.settings.backup_interval,
+        };
+        let report = context.service().tick(&ChainNode, &rules).await?;
+        for trouble in &report.troubles {
+            eprintln!("tracker: {trouble}");
+        }
+        Ok(render::ticked(&report))
+    })
+    .await
+}
