@@ -1,6 +1,9 @@
 //! The service's database, read from outside.
 
 use crate::{Chain, Host};
+use duxnet_store::Store;
+use duxnet_store::native::NativeDatabase;
+use futures::executor::block_on;
 use rusqlite::{Connection, OpenFlags};
 
 /// The database file of a host.
@@ -48,6 +51,19 @@ impl Books {
         self.0
             .execute("UPDATE payments SET lease_until = lease_until - 120", [])
             .unwrap();
+    }
+
+    /// Every wallet's balance is what its outputs and its movements add up to.
+    pub fn assert_recount(&self) {
+        let file = self.0.path().expect("the database is a file");
+        let database = NativeDatabase::open(file.as_ref()).unwrap();
+        let wrong = block_on(Store::new(database).recount()).unwrap();
+        assert_eq!(wrong, Vec::<i64>::new(), "wallets whose recount differs");
+    }
+
+    /// Takes away the addresses that were made beforehand: the next one is made when it is asked for.
+    pub fn empty_pool(&self) {
+        self.0.execute("DELETE FROM address_pool", []).unwrap();
     }
 
     pub fn addresses_of(&self, node_id: &str) -> Vec<String> {

@@ -31,6 +31,12 @@ impl View {
         self.0.pointer(pointer)?.as_str().map(str::to_owned)
     }
 
+    /// The whole number at a JSON pointer.
+    #[must_use]
+    pub fn number(&self, pointer: &str) -> Option<u64> {
+        self.0.pointer(pointer)?.as_u64()
+    }
+
     /// The exact amount at a JSON pointer, with its currency.
     #[must_use]
     pub fn flop(&self, pointer: &str) -> String {

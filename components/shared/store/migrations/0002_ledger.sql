@@ -414,6 +414,24 @@ BEGIN
             AND (state = 'signed' OR (NEW.height IS NOT NULL AND block_hash IS NOT NEW.block_hash));
 END;
 
+-- Verb: these transactions were seen, with their block's place or (all null) in the mempool. Payments
+-- first, because they make outputs; outputs before what spends them.
+CREATE VIEW seen_transactions AS SELECT '' AS txs, 0 AS at WHERE 0;
+
+CREATE TRIGGER seen_transactions_insert INSTEAD OF INSERT ON seen_transactions
+BEGIN
+    INSERT INTO seen_payment (id, txid, height, block_hash, at)
+        SELECT value ->> 'payment', value ->> 'txid', value ->> 'height', value ->> 'hash', NEW.at
+        FROM json_each(NEW.txs) WHERE value ->> 'payment' IS NOT NULL;
+    INSERT INTO seen_output (txid, vout, address, value, is_coinbase, height, block_hash, block_time, at)
+        SELECT t.value ->> 'txid', o.value ->> 0, o.value ->> 1, o.value ->> 2, t.value ->> 'coinbase',
+            t.value ->> 'height', t.value ->> 'hash', t.value ->> 'time', NEW.at
+        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.outs') AS o;
+    INSERT INTO seen_spend (txid, vout, spender, recipient, height, at)
+        SELECT i.value ->> 0, i.value ->> 1, t.value ->> 'txid', t.value ->> 'recipient', t.value ->> 'height', NEW.at
+        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.ins') AS i;
+END;
+
 -- Verb: with this tip, what is deep enough and what is not.
 CREATE VIEW settle AS SELECT 0 AS tip, 0 AS required, 0 AS maturity, 0 AS at WHERE 0;
 
@@ -580,10 +598,12 @@ BEGIN
         WHERE OLD.state = 'signed' AND NEW.state = 'confirmed';
 END;
 
--- What the tracker says. A page of blocks that follow the ledger's last one:
--- [{height, hash, time, txs: [{txid, coinbase, payment, recipient, ins: [[txid, vout]], outs: [[vout, address, value]]}]}]
+-- What the tracker says. A page of blocks that follow the ledger's last one, [{height, hash, time}],
+-- and what in them concerns us, [{txid, height, hash, time, coinbase, payment, recipient,
+-- ins: [[txid, vout]], outs: [[vout, address, value]]}]. Each transaction carries its block's place:
+-- looking it up in the page for every output would read the page once for each.
 CREATE VIEW apply_blocks AS
-SELECT '' AS base_hash, '' AS blocks, 0 AS required, 0 AS maturity, 0 AS at WHERE 0;
+SELECT '' AS base_hash, '' AS blocks, '' AS txs, 0 AS required, 0 AS maturity, 0 AS at WHERE 0;
 
 CREATE TRIGGER apply_blocks_insert INSTEAD OF INSERT ON apply_blocks
 BEGIN
@@ -591,16 +611,7 @@ BEGIN
     INSERT INTO blocks (height, hash, time)
         SELECT value ->> 'height', value ->> 'hash', value ->> 'time' FROM json_each(NEW.blocks);
     UPDATE chain_state SET (height, hash, block_time) = (SELECT height, hash, time FROM blocks ORDER BY height DESC LIMIT 1);
-    INSERT INTO seen_payment (id, txid, height, block_hash, at)
-        SELECT t.value ->> 'payment', t.value ->> 'txid', b.value ->> 'height', b.value ->> 'hash', NEW.at
-        FROM json_each(NEW.blocks) AS b, json_each(b.value, '$.txs') AS t WHERE t.value ->> 'payment' IS NOT NULL;
-    INSERT INTO seen_output (txid, vout, address, value, is_coinbase, height, block_hash, block_time, at)
-        SELECT t.value ->> 'txid', o.value ->> 0, o.value ->> 1, o.value ->> 2, t.value ->> 'coinbase',
-            b.value ->> 'height', b.value ->> 'hash', b.value ->> 'time', NEW.at
-        FROM json_each(NEW.blocks) AS b, json_each(b.value, '$.txs') AS t, json_each(t.value, '$.outs') AS o;
-    INSERT INTO seen_spend (txid, vout, spender, recipient, height, at)
-        SELECT i.value ->> 0, i.value ->> 1, t.value ->> 'txid', t.value ->> 'recipient', b.value ->> 'height', NEW.at
-        FROM json_each(NEW.blocks) AS b, json_each(b.value, '$.txs') AS t, json_each(t.value, '$.ins') AS i;
+    INSERT INTO seen_transactions (txs, at) VALUES (NEW.txs, NEW.at);
     INSERT INTO settle (tip, required, maturity, at) SELECT height, NEW.required, NEW.maturity, NEW.at FROM chain_state;
     DELETE FROM blocks WHERE height < (SELECT height FROM chain_state) - 10000;
     INSERT INTO tell_balances (at) VALUES (NEW.at);
@@ -653,14 +664,6 @@ BEGIN
             );
     UPDATE outputs SET state = 'unconfirmed', cause = 'dropped', changed_at = NEW.at
         WHERE height IS NULL AND state = 'missing' AND txid IN (SELECT value FROM json_each(NEW.txids));
-    INSERT INTO seen_payment (id, txid, height, block_hash, at)
-        SELECT t.value ->> 'payment', t.value ->> 'txid', NULL, NULL, NEW.at
-        FROM json_each(NEW.txs) AS t WHERE t.value ->> 'payment' IS NOT NULL;
-    INSERT INTO seen_output (txid, vout, address, value, is_coinbase, height, at)
-        SELECT t.value ->> 'txid', o.value ->> 0, o.value ->> 1, o.value ->> 2, 0, NULL, NEW.at
-        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.outs') AS o;
-    INSERT INTO seen_spend (txid, vout, spender, recipient, height, at)
-        SELECT i.value ->> 0, i.value ->> 1, t.value ->> 'txid', t.value ->> 'recipient', NULL, NEW.at
-        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.ins') AS i;
+    INSERT INTO seen_transactions (txs, at) VALUES (NEW.txs, NEW.at);
     INSERT INTO tell_balances (at) VALUES (NEW.at);
 END;

@@ -106,6 +106,9 @@ pub enum Applied {
 #[derive(Serialize)]
 struct WireTransaction<'a> {
     txid: &'a str,
+    height: Option<u32>,
+    hash: Option<&'a str>,
+    time: Option<i64>,
     coinbase: u8,
     payment: Option<i64>,
     recipient: &'a str,
@@ -118,29 +121,32 @@ struct WireBlock<'a> {
     height: u32,
     hash: &'a str,
     time: i64,
-    txs: Vec<WireTransaction<'a>>,
 }
 
-fn wire(transactions: &[SeenTransaction]) -> Vec<WireTransaction<'_>> {
-    transactions
-        .iter()
-        .map(|transaction| WireTransaction {
-            txid: transaction.txid.as_str(),
-            coinbase: transaction.is_coinbase.into(),
-            payment: transaction.payment,
-            recipient: &transaction.recipient,
-            ins: transaction
-                .inputs
-                .iter()
-                .map(|input| (input.txid.as_str(), input.vout))
-                .collect(),
-            outs: transaction
-                .outputs
-                .iter()
-                .map(|output| (output.vout, output.address.as_str(), output.value.florins()))
-                .collect(),
-        })
-        .collect()
+/// Transactions of a block, or of the mempool.
+fn wire<'a>(
+    transactions: &'a [SeenTransaction],
+    block: Option<&'a LedgerBlock>,
+) -> impl Iterator<Item = WireTransaction<'a>> {
+    transactions.iter().map(move |transaction| WireTransaction {
+        txid: transaction.txid.as_str(),
+        height: block.map(|block| block.height),
+        hash: block.map(|block| block.hash.as_str()),
+        time: block.map(|block| block.time.unix_seconds()),
+        coinbase: transaction.is_coinbase.into(),
+        payment: transaction.payment,
+        recipient: &transaction.recipient,
+        ins: transaction
+            .inputs
+            .iter()
+            .map(|input| (input.txid.as_str(), input.vout))
+            .collect(),
+        outs: transaction
+            .outputs
+            .iter()
+            .map(|output| (output.vout, output.address.as_str(), output.value.florins()))
+            .collect(),
+    })
 }
 
 fn json(value: &impl Serialize) -> Value {
@@ -401,22 +407,27 @@ impl<D: Database> Store<D> {
         depths: Depths,
         at: Timestamp,
     ) -> Result<Applied, StoreError> {
-        let blocks: Vec<WireBlock<'_>> = blocks
+        let places: Vec<WireBlock<'_>> = blocks
             .iter()
             .map(|seen| WireBlock {
                 height: seen.block.height,
                 hash: seen.block.hash.as_str(),
                 time: seen.block.time.unix_seconds(),
-                txs: wire(&seen.transactions),
             })
+            .collect();
+        let transactions: Vec<WireTransaction<'_>> = blocks
+            .iter()
+            .flat_map(|seen| wire(&seen.transactions, Some(&seen.block)))
             .collect();
         applied(
             self.database
                 .query(
-                    "INSERT INTO apply_blocks (base_hash, blocks, required, maturity, at) VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at)
+                     VALUES (?, ?, ?, ?, ?, ?)",
                     vec![
                         base.map(BlockHash::as_str).into(),
-                        json(&blocks),
+                        json(&places),
+                        json(&transactions),
                         depths.required.into(),
                         depths.maturity.into(),
                         at.unix_seconds().into(),
@@ -503,7 +514,7 @@ impl<D: Database> Store<D> {
                         base.map(BlockHash::as_str).into(),
                         ids(mempool),
                         ids(looked_at),
-                        json(&wire(transactions)),
+                        json(&wire(transactions, None).collect::<Vec<_>>()),
                         at.unix_seconds().into(),
                     ],
                 )

@@ -9,6 +9,11 @@ use crate::output::pairs;
 use crate::view::View;
 use duxnet_units::{Amount, Network};
 use serde_json::{Number, Value, json};
+use std::time::Duration;
+
+/// Between two looks at the service's ledger, and how many.
+const LEDGER_PAUSE: Duration = Duration::from_millis(100);
+const LEDGER_LOOKS: u32 = 50;
 
 pub fn run(context: &Context, args: Devnet) -> Result<(), Failure> {
     let rpc = Rpc::new(&args.rpc_url, context.timeout)?;
@@ -56,6 +61,10 @@ fn own_address(context: &Context) -> Result<String, Failure> {
 
 fn mine(context: &Context, rpc: &Rpc, blocks: u32) -> Result<(), Failure> {
     let answer = rpc.call("devnet_mine", &json!([blocks]))?;
+    let count = rpc.call("getblockcount", &json!([]))?;
+    if let Some(height) = View::parse(&count.body).number("/result") {
+        wait_for_the_ledger(context, height);
+    }
     context.output.answer(&answer.body, || {
         let hashes = View::parse(&answer.body).list("/result");
         let mined = format!("{} mined", hashes.len());
@@ -70,4 +79,21 @@ fn mine(context: &Context, rpc: &Rpc, blocks: u32) -> Result<(), Failure> {
         ])
     });
     Ok(())
+}
+
+/// Until the service's ledger has the block, so that the next command shows what it changed. A
+/// service that is not there, or takes long, keeps nobody from mining.
+fn wait_for_the_ledger(context: &Context, height: u64) {
+    for _ in 0..LEDGER_LOOKS {
+        let Ok(health) = context.client().get_any("/wallet/health", None) else {
+            return;
+        };
+        let health = View::parse(&health.body);
+        match health.number("/checks/ledger/height") {
+            Some(known) if known < height => {}
+            _ if health.text("/checks/ledger/status") == "failed" => {}
+            _ => return,
+        }
+        std::thread::sleep(LEDGER_PAUSE);
+    }
 }

@@ -89,9 +89,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             return Ok(report);
         }
         self.resolve(chain, &mut report).await?;
+        let watched = self.watch(chain, rules, lease, &mut report).await;
         for (what, result) in [
+            ("watchdog", watched),
             ("pool of addresses", self.fill_pool(chain).await),
-            ("watchdog", self.watch(chain, rules, lease).await),
             ("backup", self.back_up(chain, rules.backup_interval).await),
         ] {
             if let Err(error) = result {

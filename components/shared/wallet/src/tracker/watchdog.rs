@@ -1,6 +1,6 @@
 //! Does the ledger hold what the chain node's wallet holds? Page by page, all addresses in a round.
 
-use super::TrackerPolicy;
+use super::{Report, TrackerPolicy};
 use crate::chain::Reader;
 use crate::{Clock, Service, WalletError};
 use duxnet_store::{Database, LedgerCoin};
@@ -18,6 +18,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         chain: &impl Reader,
         rules: &TrackerPolicy,
         lease: &str,
+        report: &mut Report,
     ) -> Result<(), WalletError> {
         let state = self.store.chain_state().await?;
         let now = self.clock.now();
@@ -55,9 +56,12 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             .note_watchdog(cursor, drift, is_last.then_some(now))
             .await?;
         let found = self.store.chain_state().await?.watchdog_drift;
-        if let Some(found) = found.filter(|found| is_last && *found > rules.watchdog_max_drift) {
+        if let Some(found) = found.filter(|found| is_last && !found.is_zero()) {
             let reason = format!("ledger and chain node disagree on {found} FLOP");
-            self.store.stop_sends(&reason, now).await?;
+            if found > rules.watchdog_max_drift {
+                self.store.stop_sends(&reason, now).await?;
+            }
+            report.troubles.push(reason);
         }
         Ok(())
     }
