@@ -15,6 +15,8 @@ const OUTPUTS_EACH: u32 = 20;
 /// Rounds that few and many take in turns, so that both meet the same noise.
 const ROUNDS: u32 = 20;
 const ROUND: Duration = Duration::from_millis(500);
+/// Runs of the tracker that are measured one by one.
+const RUNS: u32 = 50;
 /// Our outputs in one block.
 const BLOCK: u32 = 500;
 
@@ -101,6 +103,27 @@ fn reads(chain: &Chain) {
             rate_few / rate_many
         );
     }
+    runs(chain, &few, &many);
+}
+
+/// Runs of the tracker over a new, empty block each, at both services in turns.
+fn runs(chain: &Chain, few: &Service, many: &Service) {
+    let mut taken = [Duration::ZERO; 2];
+    for _ in 0..RUNS {
+        chain.mine(1);
+        for (service, taken) in [few, many].iter().zip(&mut taken) {
+            let started = Instant::now();
+            follow(service.host.url());
+            *taken += started.elapsed();
+        }
+    }
+    let each = taken.map(|sum| sum.as_secs_f64() * 1e3 / f64::from(RUNS));
+    println!(
+        "one run over an empty block: {:.1} ms with {FEW} wallets, {:.1} ms with {MANY}: ratio {:.2}",
+        each[0],
+        each[1],
+        each[1] / each[0]
+    );
 }
 
 fn tracking(chain: &Chain) {

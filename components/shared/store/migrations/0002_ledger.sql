@@ -72,8 +72,12 @@ ALTER TABLE payments ADD COLUMN next_broadcast_at INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE transactions ADD COLUMN block_hash VARCHAR;
 
-CREATE INDEX payments_in_work ON payments (state, next_broadcast_at) WHERE state IN ('reserved', 'signed', 'broadcast');
-CREATE INDEX payments_by_height ON payments (block_height) WHERE block_height IS NOT NULL;
+-- What a run of the tracker looks at must not grow with what is settled: each of its questions finds
+-- its rows by one of these and the outputs' indexes.
+CREATE INDEX payments_by_state ON payments (state, block_height);
+
+DROP INDEX transactions_by_payment;
+CREATE INDEX transactions_by_payment ON transactions (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX transactions_elsewhere ON transactions (block_height)
 WHERE payment_id IS NULL AND transaction_type = 'send' AND status = 'pending';
 
@@ -128,7 +132,8 @@ CREATE INDEX outputs_spendable ON outputs (wallet_id, spendable) WHERE spendable
 CREATE INDEX outputs_by_address ON outputs (address);
 CREATE INDEX outputs_by_height ON outputs (height) WHERE height IS NOT NULL;
 CREATE INDEX outputs_unsettled ON outputs (height) WHERE settled = 0 AND height IS NOT NULL;
-CREATE INDEX outputs_floating ON outputs (state, txid) WHERE height IS NULL AND state IN ('unconfirmed', 'missing');
+CREATE INDEX outputs_unconfirmed ON outputs (txid) WHERE state = 'unconfirmed';
+CREATE INDEX outputs_missing ON outputs (asked_at) WHERE state = 'missing';
 CREATE INDEX outputs_by_spender ON outputs (spent_by) WHERE spent_by IS NOT NULL;
 CREATE INDEX outputs_spent_floating ON outputs (spent_by) WHERE spent_by IS NOT NULL AND spent_height IS NULL;
 CREATE INDEX outputs_by_spent_height ON outputs (spent_height) WHERE spent_height IS NOT NULL;
@@ -627,7 +632,7 @@ BEGIN
     UPDATE payments SET
         state = CASE state WHEN 'confirmed' THEN 'broadcast' ELSE state END,
         block_height = NULL, block_hash = NULL, confirmed_at = NULL, next_broadcast_at = 0, updated_at = NEW.at
-        WHERE block_height > NEW.height;
+        WHERE state IN ('broadcast', 'confirmed') AND block_height > NEW.height;
     UPDATE outputs SET spent_height = NULL, changed_at = NEW.at WHERE spent_height > NEW.height;
     -- The mempool tells which of them are still on their way; a coinbase never is.
     UPDATE outputs SET
@@ -657,13 +662,13 @@ BEGIN
                 SELECT 1 FROM payments AS p WHERE p.txid = outputs.spent_by AND p.state IN ('signed', 'broadcast', 'confirmed')
             );
     UPDATE outputs SET state = 'missing', cause = 'dropped', changed_at = NEW.at
-        WHERE height IS NULL AND state = 'unconfirmed'
+        WHERE state = 'unconfirmed'
             AND txid NOT IN (SELECT value FROM json_each(NEW.txids))
             AND NOT EXISTS (
                 SELECT 1 FROM payments AS p WHERE p.txid = outputs.txid AND p.state IN ('signed', 'broadcast', 'confirmed')
             );
     UPDATE outputs SET state = 'unconfirmed', cause = 'dropped', changed_at = NEW.at
-        WHERE height IS NULL AND state = 'missing' AND txid IN (SELECT value FROM json_each(NEW.txids));
+        WHERE state = 'missing' AND is_coinbase = 0 AND txid IN (SELECT value FROM json_each(NEW.txids));
     INSERT INTO seen_transactions (txs, at) VALUES (NEW.txs, NEW.at);
     INSERT INTO tell_balances (at) VALUES (NEW.at);
 END;

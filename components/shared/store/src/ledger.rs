@@ -561,8 +561,8 @@ impl<D: Database> Store<D> {
     ) -> Result<Vec<Txid>, StoreError> {
         self.database
             .query(
-                "UPDATE outputs SET asked_at = ?2 WHERE height IS NULL AND state = 'missing' AND txid IN (
-                    SELECT txid FROM outputs WHERE height IS NULL AND state = 'missing' AND asked_at <= ?1
+                "UPDATE outputs SET asked_at = ?2 WHERE state = 'missing' AND txid IN (
+                    SELECT txid FROM outputs WHERE state = 'missing' AND asked_at <= ?1
                     ORDER BY asked_at LIMIT ?3
                  ) RETURNING txid",
                 vec![
@@ -588,7 +588,7 @@ impl<D: Database> Store<D> {
     pub async fn mark_outputs_dead(&self, txid: &Txid, at: Timestamp) -> Result<(), StoreError> {
         self.changed(
             "UPDATE outputs SET state = 'dead', cause = 'dropped', changed_at = ?
-             WHERE txid = ? AND height IS NULL AND state = 'missing' RETURNING vout",
+             WHERE txid = ? AND state = 'missing' RETURNING vout",
             vec![at.unix_seconds().into(), txid.as_str().into()],
         )
         .await

@@ -200,4 +200,57 @@ mod tests {
             block_on(database.query("SELECT COUNT(*) FROM schema_migrations", vec![])).unwrap();
         assert_eq!(rows[0].0[0], Value::Integer(SCHEMA_VERSION));
     }
+
+    #[test]
+    fn a_database_of_before_the_ledger_gets_its_balances_from_the_chain() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = NativeDatabase::open(file.path()).unwrap();
+        let run = |sql: &str| block_on(database.query(sql, vec![])).unwrap();
+        for statement in MIGRATIONS[0].1 {
+            run(statement);
+        }
+        run(
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name VARCHAR NOT NULL,
+             applied_at INTEGER NOT NULL DEFAULT 0)",
+        );
+        run("INSERT INTO schema_migrations (version, name) VALUES (1, 'initial')");
+        run("INSERT INTO nodes (node_id, created_at, updated_at) VALUES ('n', 1, 1)");
+        run(
+            "INSERT INTO wallets (node_id, wallet_name, address, balance, created_at, request_hash)
+             VALUES ('n', 'w', 'own', 12345, 1, '')",
+        );
+        run(
+            "INSERT INTO payments (node_id, wallet_id, request_hash, recipient_address, amount, fee,
+                change_amount, change_address, inputs, lease_until, created_at, updated_at, window_seconds, window_payments)
+             VALUES ('n', 1, '', 'other', 60, 10, 30, 'own', '[{\"txid\":\"coin\",\"vout\":0,\"value\":100}]',
+                1, 1, 1, 1, 9)",
+        );
+        run("UPDATE payments SET state = 'signed', txid = 'paid'");
+        run("UPDATE payments SET state = 'broadcast'");
+        block_on(migrate(&database, no_pause)).unwrap();
+        let state = || {
+            run("SELECT w.balance, w.confirmed, w.pending, w.reserved, p.state FROM wallets AS w, payments AS p")
+                .remove(0)
+                .0
+        };
+        let expect = |florins: [i64; 4], payment: &str| {
+            let mut expected: Vec<Value> = florins.map(Value::Integer).into();
+            expected.push(payment.into());
+            assert_eq!(state(), expected);
+        };
+        expect([0, 0, 0, 0], "broadcast");
+        // The coin, which the payment has taken, and then the payment.
+        run("INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at) VALUES (NULL,
+             '[{\"height\":1,\"hash\":\"a\",\"time\":1}]',
+             '[{\"txid\":\"coin\",\"height\":1,\"hash\":\"a\",\"time\":1,\"coinbase\":0,\"recipient\":\"own\",
+                \"ins\":[],\"outs\":[[0,\"own\",100]]}]', 1, 7, 1)");
+        expect([0, 100, 0, 100], "broadcast");
+        run("INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at) VALUES ('a',
+             '[{\"height\":2,\"hash\":\"b\",\"time\":2}]',
+             '[{\"txid\":\"paid\",\"height\":2,\"hash\":\"b\",\"time\":2,\"coinbase\":0,\"payment\":1,
+                \"recipient\":\"other\",\"ins\":[[\"coin\",0]],\"outs\":[[1,\"own\",30]]}]', 1, 7, 2)");
+        expect([30, 30, 0, 0], "confirmed");
+        let store = crate::Store::new(database);
+        assert_eq!(block_on(store.recount()).unwrap(), Vec::<i64>::new());
+    }
 }

@@ -603,7 +603,8 @@ impl<D: Database> Store<D> {
         .transpose()
     }
 
-    /// What payments that are not yet with the chain node will give back, and how far they are.
+    /// What payments that are not yet with the chain node will give back, and how far they are. The
+    /// second list of states is the index's: without it the wallet's whole past would be read.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -611,7 +612,8 @@ impl<D: Database> Store<D> {
         let row = self
             .first(
                 "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0), COUNT(*)
-                 FROM payments WHERE wallet_id = ? AND state IN ('reserved', 'signed')",
+                 FROM payments WHERE wallet_id = ? AND state IN ('reserved', 'signed')
+                    AND state IN ('reserved', 'signed', 'broadcast')",
                 vec![wallet_id.into()],
             )
             .await?
