@@ -20,41 +20,16 @@ pub(crate) fn programs() -> PathBuf {
         .to_owned()
 }
 
-/// Runs cargo in the project and panics with its output when it fails.
-pub fn run_cargo(arguments: &[&str]) {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(root())
-        // Set by the outer cargo for this test; the inner one must not inherit it.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .output()
-        .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "cargo {arguments:?}:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// A program of the workspace (`runtime-host`, `duxwallet`), built.
-pub fn artifact(name: &str) -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut arguments = vec!["build", "--quiet", "-p", "runtime-host", "-p", "duxwallet"];
-        if programs().ends_with("release") {
-            arguments.push("--release");
-        }
-        run_cargo(&arguments);
-    });
-    programs().join(name)
+/// The host: this package's own binary, which cargo builds with the tests.
+pub fn runtime_host() -> PathBuf {
+    programs().join("host-under-test")
 }
 
 /// The components, built; gives the folder with the `.wasm` files.
 pub fn components() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let output = Command::new(artifact("runtime-host"))
+        let output = Command::new(runtime_host())
             .args(["build", "--from"])
             .arg(root().join("spin.toml"))
             .output()

@@ -184,6 +184,13 @@ impl Chain {
         });
     }
 
+    /// Calls of the node since it was last asked for this number, without the devnet's own.
+    pub fn calls(&self) -> u64 {
+        self.must("devnet_stats", json!([true]))["requests"]
+            .as_u64()
+            .unwrap()
+    }
+
     /// Txids in the mempool.
     pub fn mempool(&self) -> Vec<String> {
         let list = self.must("getrawmempool", json!([]));

@@ -1,7 +1,7 @@
 //! A `runtime-host up` process on a free port.
 
 use crate::wait::eventually_within;
-use crate::{Chain, artifacts, eventually};
+use crate::{Chain, artifacts, eventually, tick};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,6 +26,7 @@ pub struct HostOptions {
     arguments: Vec<String>,
     folder: Option<Arc<TempDir>>,
     manifest: Option<PathBuf>,
+    is_left_alone: bool,
 }
 
 impl HostOptions {
@@ -63,12 +64,19 @@ impl HostOptions {
         with_chain.arguments = self.arguments;
         with_chain.folder = self.folder;
         with_chain.manifest = self.manifest;
+        with_chain.is_left_alone = self.is_left_alone;
         with_chain
     }
 
     /// Another manifest than the project's.
     pub fn manifest(mut self, path: &Path) -> Self {
         self.manifest = Some(path.to_owned());
+        self
+    }
+
+    /// Without the tracker's first run: the ledger has not seen the chain, the pool is empty.
+    pub fn without_first_tick(mut self) -> Self {
+        self.is_left_alone = true;
         self
     }
 
@@ -113,7 +121,7 @@ impl Host {
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
         let output = folder.path().join(format!("stdout-{launch}"));
-        let mut command = Command::new(artifacts::artifact("runtime-host"));
+        let mut command = Command::new(artifacts::runtime_host());
         command
             .arg("up")
             .arg("--from")
@@ -147,7 +155,8 @@ impl Host {
         (host, output)
     }
 
-    /// Starts a host with exactly these options and waits until it serves.
+    /// Starts a host with exactly these options and waits until it serves. One run of the tracker,
+    /// whatever comes of it, stands in for the first of the schedule that tests do not have.
     pub fn launch(options: HostOptions) -> Host {
         let (mut host, output) = Host::spawn(options);
         let mut url = None;
@@ -163,6 +172,9 @@ impl Host {
             url.is_some() && text.ends_with('\n')
         });
         host.url = url.unwrap();
+        if !host.options.is_left_alone {
+            tick(&host.url);
+        }
         host
     }
 

@@ -24,7 +24,7 @@ mod reply;
 mod tracker;
 mod wait;
 
-pub use artifacts::{artifact, components, root, run_cargo};
+pub use artifacts::{components, root, runtime_host};
 pub use books::Books;
 pub use chain::{Chain, RpcFailure};
 pub use host::{Host, HostOptions, TRACKER_TOKEN};

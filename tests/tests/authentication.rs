@@ -5,11 +5,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use duxnet_units::Network;
 use serde_json::{Value, json};
-use tests::{Chain, Host, HostOptions, Node, Reply, Signing, World, in_parallel, unix_now};
+use tests::{
+    Chain, Host, HostOptions, Node, Reply, Signing, TRACKER_TOKEN, World, in_parallel, unix_now,
+};
 
 const BALANCE: &str = "/wallet/node_001/balance";
 const SEND: &str = "/wallet/node_001/send";
 const NEW_ADDRESS: &str = "/wallet/node_001/new-address";
+/// By the id of a payment that there is not.
+const TRANSACTION: &str = "/wallet/node_001/transactions/0123456789abcdef0123456789abcdef";
 
 /// A GET of the balance, signed by `node` as `signing` says.
 fn balance(node: &Node, signing: &Signing) -> Reply {
@@ -40,9 +44,13 @@ fn the_header_form_signs_reads_and_writes_in_hex_and_base64url() {
     let node = world.funded_node("node_001", &["10.0"]);
     let recipient = world.chain.foreign_address();
     let body = send_body(&recipient, "1.0").to_string();
+    let received = node.history()[0]["txid"].as_str().unwrap().to_owned();
+    let transaction = format!("/wallet/node_001/transactions/{received}");
     for (method, target, body) in [
+        ("GET", "/wallet/node_001", ""),
         ("GET", BALANCE, ""),
         ("GET", "/wallet/node_001/transactions?limit=5", ""),
+        ("GET", &transaction, ""),
         ("POST", NEW_ADDRESS, "{}"),
         ("POST", NEW_ADDRESS, ""),
         ("POST", SEND, &body),
@@ -77,6 +85,7 @@ fn the_body_form_signs_every_post() {
     signed(NEW_ADDRESS, &json!({})).expect_status(200);
     world.chain.faucet(&node.address(), "10.0");
     world.chain.mine(1);
+    node.follow();
     let recipient = world.chain.foreign_address();
     signed(SEND, &send_body(&recipient, "1.5")).expect_status(200);
 }
@@ -126,6 +135,7 @@ fn without_a_signature_nothing_is_answered() {
         ("GET", "/wallet/node_001", Value::Null),
         ("GET", BALANCE, Value::Null),
         ("GET", "/wallet/node_001/transactions", Value::Null),
+        ("GET", TRANSACTION, Value::Null),
         ("POST", NEW_ADDRESS, json!({})),
         ("POST", SEND, send_body(&recipient, "1.0")),
         ("POST", "/wallet/create", create),
@@ -140,6 +150,28 @@ fn without_a_signature_nothing_is_answered() {
         assert_eq!(problem["detail"], "the request is not signed", "{target}");
     }
     assert_eq!(world.books().addresses_of("node_001").len(), 1);
+}
+
+/// The tracker is called by the operator, not by a node: a node's signature opens nothing there.
+#[test]
+fn a_nodes_signature_does_not_open_the_internal_routes() {
+    let world = World::start();
+    let node = world.node_with_wallet("node_001");
+    for target in ["/internal/tracker/tick", "/internal/tracker/resume-sends"] {
+        let reply = node.signed("POST", target, "", &[]).unwrap();
+        let problem = assert_refused(reply, target);
+        assert_eq!(
+            problem["detail"],
+            "Authorization must be Bearer and the tracker_token"
+        );
+    }
+    // Nor the other way round.
+    let authorization = format!("Bearer {TRACKER_TOKEN}");
+    let headers = [("Authorization".to_owned(), authorization)];
+    assert_refused(
+        node.try_send("GET", BALANCE, b"", &headers).unwrap(),
+        "the operator's token",
+    );
 }
 
 #[test]
@@ -339,6 +371,7 @@ fn a_refused_payments_signature_is_no_good_later() {
     post(&node, SEND, &body, &headers).expect_problem(422, "insufficient_balance");
     world.chain.faucet(&node.address(), "10.0");
     world.chain.mine(1);
+    assert_eq!(node.available(), 1_000_000_000);
     assert_refused(post(&node, SEND, &body, &headers), "once there is money");
     assert_eq!(world.chain.mempool(), Vec::<String>::new());
 }
@@ -361,7 +394,8 @@ fn a_failed_requests_signature_is_no_good_once_the_chain_is_back() {
         (node, target, body, headers)
     })
     .collect();
-    for method in ["getnewaddress", "listunspent"] {
+    world.books().empty_pool();
+    for method in ["getnewaddress", "signrawtransaction"] {
         let refusal = json!({"method": method, "when": "before", "action": "error"});
         world.chain.fault(refusal);
     }
@@ -404,6 +438,7 @@ fn one_nodes_signature_does_not_open_anothers_wallet() {
         ("GET", "/wallet/node_001", String::new()),
         ("GET", BALANCE, String::new()),
         ("GET", "/wallet/node_001/transactions", String::new()),
+        ("GET", TRANSACTION, String::new()),
         ("POST", NEW_ADDRESS, String::new()),
         ("POST", SEND, send_body(&recipient, "1.0").to_string()),
     ] {
@@ -469,6 +504,10 @@ fn a_signature_for_another_request_is_refused() {
         (
             ("GET", "/wallet/node_001/transactions?limit=50", ""),
             ("GET", history, ""),
+        ),
+        (
+            ("GET", "/wallet/node_001/transactions", ""),
+            ("GET", TRANSACTION, ""),
         ),
         (("POST", SEND, body.as_str()), ("POST", SEND, more.as_str())),
         (("POST", SEND, ""), ("POST", SEND, more.as_str())),

@@ -4,13 +4,13 @@
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use tests::{HostOptions, World, artifact, eventually, root};
+use tests::{HostOptions, World, eventually, root, runtime_host};
 
 const FLOP: u64 = 100_000_000;
 
 /// The service's own command, as docs/ledger.md has it.
 fn restore(world: &World, backup: &PathBuf) -> Output {
-    Command::new(artifact("runtime-host"))
+    Command::new(runtime_host())
         .arg("restore")
         .arg(backup)
         .arg("--from")
@@ -39,7 +39,7 @@ fn a_database_that_is_put_back_learns_from_the_chain_what_it_missed() {
     let mut world = World::start();
     let node = world.funded_node("node_001", &["100"]);
     let address = node.address();
-    let made = Command::new(artifact("runtime-host"))
+    let made = Command::new(runtime_host())
         .arg("backup")
         .arg("--from")
         .arg(root().join("spin.toml"))

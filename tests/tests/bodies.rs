@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use tests::{Reply, World, get, request};
+use tests::{HostOptions, Reply, TRACKER_TOKEN, World, get, request, resume_sends, tick};
 
 /// Every route that takes a body.
 const POSTS: [&str; 4] = [
@@ -14,14 +14,17 @@ const POSTS: [&str; 4] = [
     "/wallet/node_001/send",
 ];
 /// Every route that is only read.
-const GETS: [&str; 6] = [
+const GETS: [&str; 7] = [
     "/nodes",
     "/nodes/node_001",
     "/wallet/health",
     "/wallet/node_001",
     "/wallet/node_001/balance",
     "/wallet/node_001/transactions",
+    "/wallet/node_001/transactions/0123456789abcdef0123456789abcdef",
 ];
+/// Every route for the operator; none takes a body.
+const INTERNAL: [&str; 2] = ["/internal/tracker/tick", "/internal/tracker/resume-sends"];
 
 /// Nothing is signed here, so that a body's own faults show.
 fn world() -> World {
@@ -208,8 +211,9 @@ fn names_are_checked() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.starts_with("wallet_name must be"), "{detail}");
     }
+    let transaction = format!("/transactions/{}", "0".repeat(64));
     for id in ["a%2Fb", "a%00b", "%C3%A4", &"x".repeat(65), "a%20b"] {
-        for route in ["", "/balance", "/transactions"] {
+        for route in ["", "/balance", "/transactions", &transaction] {
             let url = format!("{}/wallet/{id}{route}", world.host.url());
             get(&url).expect_problem(422, "invalid_value");
         }
@@ -287,13 +291,8 @@ fn a_body_must_be_labelled_as_json() {
 #[test]
 fn an_unknown_query_parameter_is_refused() {
     let world = world();
-    for target in [
-        "/nodes",
-        "/nodes/node_001",
-        "/wallet/node_001",
-        "/wallet/node_001/balance",
-        "/wallet/node_001/transactions",
-    ] {
+    // Health reads none.
+    for target in GETS.iter().filter(|route| !route.ends_with("/health")) {
         let problem = get(&format!("{}{target}?surprise=1", world.host.url()))
             .expect_problem(400, "invalid_request");
         let detail = problem["detail"].as_str().unwrap();
@@ -305,6 +304,22 @@ fn an_unknown_query_parameter_is_refused() {
         post(&world, &format!("{route}?idempotency_key=k"), b"{}")
             .expect_problem(400, "invalid_request");
     }
+    let authorization = format!("Bearer {TRACKER_TOKEN}");
+    for route in INTERNAL {
+        let headers = [("authorization", authorization.as_str())];
+        let problem = send(
+            &world,
+            "POST",
+            &format!("{route}?surprise=1"),
+            &headers,
+            b"",
+        )
+        .expect_problem(400, "invalid_request");
+        assert_eq!(
+            problem["detail"],
+            "unknown query parameter \"surprise\"; allowed: none"
+        );
+    }
     assert_eq!(world.books().addresses_of("node_001").len(), 1);
 }
 
@@ -314,6 +329,7 @@ fn another_method_is_405_and_tells_the_right_one() {
     for (routes, allow, others) in [
         (&GETS[..], "GET", ["POST", "PUT", "DELETE", "PATCH"]),
         (&POSTS[..], "POST", ["PUT", "DELETE", "PATCH", "OPTIONS"]),
+        (&INTERNAL[..], "POST", ["GET", "PUT", "DELETE", "PATCH"]),
     ] {
         for route in routes {
             for method in others {
@@ -339,7 +355,11 @@ fn what_is_no_route_is_404() {
         "/wallets/node_001",
         "/wallet/node_001/balance/x",
         "/wallet/node_001/history",
+        "/wallet/node_001/transactions/0123456789abcdef0123456789abcdef/x",
         "/nodes/node_001/wallet",
+        "/internal",
+        "/internal/tracker",
+        "/internal/tracker/stop",
         "/config-check",
         "/.well-known/spin/secrets",
     ] {
@@ -391,6 +411,9 @@ fn every_answer_tells_its_length_and_is_not_stored() {
         ("new address", post(&world, POSTS[2], b"{}")),
         ("send", post(&world, POSTS[3], payment.as_bytes())),
         ("405", send(&world, "PUT", POSTS[3], &[], b"")),
+        ("tick", tick(world.host.url())),
+        ("tick without a token", post(&world, INTERNAL[0], b"{}")),
+        ("resume", resume_sends(world.host.url())),
     ]);
     for (what, reply) in &replies {
         let length = reply.body.len().to_string();
@@ -407,26 +430,62 @@ fn every_answer_tells_its_length_and_is_not_stored() {
 
 #[test]
 fn no_answer_tells_of_the_inside() {
-    let world = world();
+    // The ledger has not seen the chain and the pool is empty: everything asks the node.
+    let options = HostOptions::default().variable("auth_mode", "off");
+    let world = World::with(options.without_first_tick());
+    let node = world.node_with_wallet("node_001");
+    let recipient = world.chain.foreign_address();
     let mut bodies: Vec<String> = POSTS
         .iter()
         .map(|route| post(&world, route, b"{\"node_id\":\"' OR 1=1 --\"}").text())
         .collect();
-    world.chain.fault(json!({
-        "method": "listunspent", "when": "before", "action": "error",
+    let wrong = "/wallet/node_001/transactions/'%20OR%201=1%20--";
+    bodies.push(get(&format!("{}{wrong}", world.host.url())).text());
+    let fault = json!({
+        "method": "*", "when": "before", "action": "error",
         "message": "internal: chain-secret at 10.0.0.1",
-    }));
-    bodies.push(get(&format!("{}/wallet/node_001", world.host.url())).text());
+    });
+    world.chain.fault(fault.clone());
+    let new_address = post(&world, "/wallet/node_001/new-address", b"{}");
+    let of_the_chain = [
+        get(&format!("{}/wallet/node_001/balance", world.host.url())),
+        tick(world.host.url()),
+        new_address,
+    ];
+    for reply in of_the_chain {
+        reply.clone().expect_problem(502, "chain_rejected");
+        bodies.push(reply.text());
+    }
+    let pay = || node.pay(&recipient, "1");
+    bodies.push(pay().text());
+    world.chain.clear_faults();
+    world.chain.faucet(&node.address(), "10");
+    world.chain.mine(1);
+    node.follow();
+    world.chain.fault(fault);
+    let refused = pay();
+    refused.clone().expect_problem(502, "chain_rejected");
+    bodies.push(refused.text());
+    // The cause is the operator's to read.
+    assert!(
+        world
+            .host
+            .log()
+            .contains("internal: chain-secret at 10.0.0.1")
+    );
     for body in &bodies {
         assert!(body.contains("\"success\":false"), "{body}");
         for inside in [
             "SELECT",
             "INSERT",
             "sqlite",
-            "listunspent",
+            "getblockchaininfo",
+            "getnewaddress",
+            "signrawtransaction",
             "10.0.0.1",
             world.chain.user(),
             world.chain.password(),
+            TRACKER_TOKEN,
         ] {
             assert!(!body.contains(inside), "{inside} in {body}");
         }

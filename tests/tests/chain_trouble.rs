@@ -1,8 +1,9 @@
 //! A chain node that is down, slow, silent or mad: the answer says what is known, no more.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use duxnet_units::Network;
 use serde_json::{Value, json};
-use tests::{Chain, Host, HostOptions, Node, World, eventually};
+use tests::{Chain, Host, HostOptions, Node, World, eventually, follow, tick};
 
 const FLOP: u64 = 100_000_000;
 /// Long enough for a test to see that a deadline holds, short enough to wait for.
@@ -10,13 +11,72 @@ const TIMEOUT_SECONDS: &str = "1";
 /// Longer than that.
 const SLOW_MILLISECONDS: u32 = 3_000;
 
-/// A wallet with one coin of 100 FLOP, on a host that waits a second for the chain node.
+/// A host that waits a second for the chain node, and looks at the chain for every balance.
+fn options() -> HostOptions {
+    HostOptions::default()
+        .variable("rpc_timeout_seconds", TIMEOUT_SECONDS)
+        .variable("balance_max_age", "0")
+}
+
+/// A wallet with one coin of 100 FLOP.
 fn world() -> (World, Node, String) {
-    let options = HostOptions::default().variable("rpc_timeout_seconds", TIMEOUT_SECONDS);
-    let world = World::with(options);
+    let world = World::with(options());
     let node = world.funded_node("node_001", &["100"]);
     let recipient = world.chain.foreign_address();
     (world, node, recipient)
+}
+
+/// The same, on a host whose ledger has never seen the chain.
+fn unsynced() -> (World, Node, String) {
+    let world = World::with(options().without_first_tick());
+    let node = world.node_with_wallet("node_001");
+    world.chain.faucet(&node.address(), "100");
+    world.chain.mine(1);
+    let recipient = world.chain.foreign_address();
+    (world, node, recipient)
+}
+
+/// With trouble at what syncs, a balance of a ledger that has never seen the chain and the tracker
+/// answer this problem, and nothing can be paid. Gives the balance's problem.
+fn assert_no_sync(world: &World, node: &Node, recipient: &str, status: u16, code: &str) -> Value {
+    let balance = node.get("/wallet/node_001/balance");
+    assert!(balance.header("retry-after").is_some() || status == 502);
+    let problem = balance.expect_problem(status, code);
+    tick(world.host.url()).expect_problem(status, code);
+    let refused = node.pay(recipient, "5");
+    assert!(refused.header("retry-after").is_some());
+    refused.expect_problem(503, "syncing");
+    assert_eq!(world.books().count("SELECT COUNT(*) FROM payments"), 0);
+    assert_eq!(node.get("/wallet/node_001/transactions").status, 200);
+    problem
+}
+
+/// The trouble is over: the ledger gets level, and once it has seen the chain the same trouble keeps
+/// nobody from reading it, nor from paying, since paying asks for nothing that it strikes.
+fn assert_well_again_and_for_good(
+    world: &World,
+    node: &Node,
+    recipient: &str,
+    status: u16,
+    trouble: impl Fn(&Chain),
+) {
+    world.chain.clear_faults();
+    follow(world.host.url());
+    assert_eq!(node.available(), 100 * FLOP);
+    trouble(&world.chain);
+    let balance = node.get("/wallet/node_001/balance").expect_status(200);
+    assert_eq!(
+        balance.json()["available_florins"],
+        (100 * FLOP).to_string()
+    );
+    assert_eq!(balance.json()["as_of"]["height"], world.chain.height());
+    assert_eq!(tick(world.host.url()).status, status);
+    node.pay(recipient, "5").expect_status(200);
+    world.chain.clear_faults();
+    assert_eq!(world.chain.mempool().len(), 1);
+    world
+        .books()
+        .assert_agree(&world.chain, "node_001", 100 * FLOP);
 }
 
 fn fault(chain: &Chain, method: &str, when: &str, action: &str, more: Value) {
@@ -26,12 +86,24 @@ fn fault(chain: &Chain, method: &str, when: &str, action: &str, more: Value) {
     chain.fault(fault);
 }
 
+/// No payment is left that was not undone, and none of them has a coin.
+fn assert_nothing_taken(world: &World) {
+    let books = world.books();
+    for sql in [
+        "SELECT COUNT(*) FROM payments WHERE state <> 'failed'",
+        "SELECT COUNT(*) FROM payment_inputs",
+        "SELECT COUNT(*) FROM outputs WHERE reserved_by IS NOT NULL",
+    ] {
+        assert_eq!(books.count(sql), 0, "{sql}");
+    }
+}
+
 /// Nothing was paid, nothing is taken, and the next payment passes.
 fn assert_untouched_and_well_again(world: &World, node: &Node, recipient: &str) {
     world.chain.clear_faults();
     let books = world.books();
     assert!(world.chain.mempool().is_empty());
-    assert_eq!(books.count("SELECT COUNT(*) FROM payment_inputs"), 0);
+    assert_nothing_taken(world);
     let everything = json!((100 * FLOP).to_string());
     eventually("the wallet has its money", || {
         let reply = node.get(&format!("/wallet/{}/balance", node.id));
@@ -65,11 +137,61 @@ fn a_node_that_is_down_is_503_and_nothing_is_reserved() {
     let reply = node.pay(&recipient, "5");
     assert!(reply.header("retry-after").is_some());
     reply.expect_problem(503, "chain_unreachable");
-    node.get("/wallet/node_001/balance")
-        .expect_problem(503, "chain_unreachable");
+    tick(world.host.url()).expect_problem(503, "chain_unreachable");
+    assert_nothing_taken(&world);
+    // What the ledger has can be read.
+    let balance = node.get("/wallet/node_001/balance").expect_status(200);
+    let balance = balance.json();
+    assert_eq!(balance["available_florins"], (100 * FLOP).to_string());
+    assert_eq!(balance["reserved_florins"], "0");
+    assert!(balance["as_of"]["age_seconds"].is_u64(), "{balance}");
     assert_eq!(node.get("/wallet/node_001/transactions").status, 200);
+}
+
+#[test]
+fn without_a_ledger_a_node_that_is_down_is_503() {
+    let (mut world, node, recipient) = unsynced();
+    world.chain.stop();
+    assert_no_sync(&world, &node, &recipient, 503, "chain_unreachable");
+    node.get("/wallet/node_001").expect_status(200);
+}
+
+#[test]
+fn without_addresses_made_before_a_node_that_is_down_is_503() {
+    let mut world = World::with(options().without_first_tick());
+    let node = world.node_with_wallet("node_001");
+    let other = world.node("node_002");
+    world.chain.stop();
+    let replies = [
+        other.create_wallet("my_wallet"),
+        node.post("/wallet/node_001/new-address", &json!({})),
+    ];
+    for reply in replies {
+        assert!(reply.header("retry-after").is_some());
+        reply.expect_problem(503, "chain_unreachable");
+    }
     let books = world.books();
-    assert_eq!(books.count("SELECT COUNT(*) FROM payments"), 0);
+    assert_eq!(books.count("SELECT COUNT(*) FROM wallets"), 1);
+    assert_eq!(books.addresses_of("node_001").len(), 1);
+}
+
+#[test]
+fn addresses_made_before_are_given_out_while_the_node_is_down() {
+    let mut world = World::start();
+    let node = world.node("node_001");
+    let books = world.books();
+    let pool = books.texts("SELECT address FROM address_pool ORDER BY id");
+    assert_eq!(pool.len(), 10, "one run of the tracker makes ten");
+    world.chain.stop();
+    node.create_wallet("my_wallet").expect_status(200);
+    let another = || node.post("/wallet/node_001/new-address", &json!({}));
+    for address in &pool[1..] {
+        let made = another().expect_status(200).json();
+        assert_eq!(made["new_address"], json!(address));
+    }
+    another().expect_problem(503, "chain_unreachable");
+    assert_eq!(books.addresses_of("node_001"), pool, "each once");
+    assert_eq!(books.count("SELECT COUNT(*) FROM address_pool"), 0);
 }
 
 #[test]
@@ -83,7 +205,8 @@ fn a_node_that_restarts_is_503_until_it_answers_again() {
     world.chain.rpc("devnet_restart", restart).unwrap();
     node.pay(&recipient, "5")
         .expect_problem(503, "chain_unreachable");
-    assert_eq!(world.books().count("SELECT COUNT(*) FROM payments"), 0);
+    assert_nothing_taken(&world);
+    node.get("/wallet/node_001/balance").expect_status(200);
     eventually("it pays again", || node.pay(&recipient, "5").status == 200);
     world
         .books()
@@ -93,25 +216,59 @@ fn a_node_that_restarts_is_503_until_it_answers_again() {
 #[test]
 fn a_node_that_warms_up_is_503() {
     let (world, node, recipient) = world();
-    for method in ["listunspent", "signrawtransaction", "sendrawtransaction"] {
-        let warming = json!({"code": -28, "message": "Loading block index..."});
-        fault(&world.chain, method, "before", "error", warming);
+    let warming = json!({"code": -28, "message": "Loading block index..."});
+    for method in ["signrawtransaction", "sendrawtransaction"] {
+        fault(&world.chain, method, "before", "error", warming.clone());
         node.pay(&recipient, "5")
             .expect_problem(503, "chain_unreachable");
         world.chain.clear_faults();
     }
+    // What was signed has failed in the history too, and will have no confirmations.
+    let history = node.history();
+    assert_eq!(history[0]["status"], "failed");
+    assert_eq!(history[0].get("confirmations"), None);
     assert_untouched_and_well_again(&world, &node, &recipient);
+
+    let (world, node, recipient) = unsynced();
+    let trouble = |chain: &Chain| {
+        fault(
+            chain,
+            "getblockchaininfo",
+            "before",
+            "error",
+            warming.clone(),
+        )
+    };
+    trouble(&world.chain);
+    assert_no_sync(&world, &node, &recipient, 503, "chain_unreachable");
+    assert_well_again_and_for_good(&world, &node, &recipient, 503, trouble);
 }
 
 #[test]
-fn a_node_slower_than_the_deadline_is_504_and_nothing_is_reserved() {
-    let (world, node, recipient) = world();
+fn a_node_slower_than_the_deadline_is_504_for_a_sync() {
+    let (world, node, recipient) = unsynced();
     let slow = json!({"milliseconds": SLOW_MILLISECONDS});
-    fault(&world.chain, "listunspent", "before", "delay", slow);
-    node.pay(&recipient, "5")
-        .expect_problem(504, "chain_timeout");
-    assert_eq!(world.books().count("SELECT COUNT(*) FROM payments"), 0);
-    assert_untouched_and_well_again(&world, &node, &recipient);
+    let trouble =
+        |chain: &Chain| fault(chain, "getblockchaininfo", "before", "delay", slow.clone());
+    trouble(&world.chain);
+    assert_no_sync(&world, &node, &recipient, 504, "chain_timeout");
+    assert_well_again_and_for_good(&world, &node, &recipient, 504, trouble);
+}
+
+/// Of the two deadlines, the node's and that of a read, the read's is the shorter.
+#[test]
+fn a_balance_does_not_wait_for_the_node_longer_than_two_seconds() {
+    let patient = options().variable("rpc_timeout_seconds", "20");
+    let world = World::with(patient.without_first_tick());
+    let node = world.node_with_wallet("node_001");
+    fault(&world.chain, "*", "before", "hang", json!({}));
+    let start = std::time::Instant::now();
+    let reply = node.get("/wallet/node_001/balance");
+    assert!(reply.header("retry-after").is_some());
+    reply.expect_problem(503, "syncing");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    world.chain.clear_faults();
+    assert_eq!(node.available(), 0);
 }
 
 #[test]
@@ -119,8 +276,9 @@ fn a_signature_slower_than_the_deadline_is_504_and_gives_the_coins_back() {
     let (world, node, recipient) = world();
     let slow = json!({"milliseconds": SLOW_MILLISECONDS});
     fault(&world.chain, "signrawtransaction", "before", "delay", slow);
-    node.pay(&recipient, "5")
-        .expect_problem(504, "chain_timeout");
+    let reply = node.pay(&recipient, "5");
+    assert!(reply.header("retry-after").is_some());
+    reply.expect_problem(504, "chain_timeout");
     assert_eq!(world.books().payments("failed"), 1);
     assert_untouched_and_well_again(&world, &node, &recipient);
 }
@@ -164,21 +322,47 @@ fn a_broadcast_of_unknown_outcome_is_202_and_a_repeat_resolves_it() {
 }
 
 #[test]
-fn a_broadcast_that_never_arrived_is_sent_again_by_the_next_payment() {
+fn a_broadcast_that_never_arrived_is_sent_again_by_the_tracker() {
     let (world, node, recipient) = world();
     let once = json!({"times": 1});
     fault(&world.chain, "sendrawtransaction", "before", "drop", once);
     let lost = node.pay(&recipient, "5").expect_status(202).json();
     assert!(world.chain.mempool().is_empty());
+    let report = tick(world.host.url()).expect_status(200).json();
+    assert_eq!(report["resent"], 1, "{report}");
+    assert_eq!(world.chain.mempool(), [lost["txid"].as_str().unwrap()]);
     node.pay(&recipient, "7").expect_status(200);
-    let mempool = world.chain.mempool();
-    assert_eq!(mempool.len(), 2);
-    assert!(mempool.contains(&lost["txid"].as_str().unwrap().to_owned()));
-    assert!(node.history().iter().all(|row| row["status"] == "pending"));
+    assert_eq!(world.chain.mempool().len(), 2);
+    let history = node.history();
+    let sent = history
+        .iter()
+        .filter(|row| row["transaction_type"] == "send");
+    assert!(sent.clone().all(|row| row["status"] == "pending"));
+    assert_eq!(sent.count(), 2);
     assert_eq!(world.books().payments("broadcast"), 2);
     world
         .books()
         .assert_agree(&world.chain, "node_001", 100 * FLOP);
+}
+
+#[test]
+fn the_next_payment_leaves_a_broadcast_that_never_arrived_and_its_coins_alone() {
+    let world = World::with(options());
+    let node = world.funded_node("node_001", &["100", "50"]);
+    let recipient = world.chain.foreign_address();
+    let once = json!({"times": 1});
+    fault(&world.chain, "sendrawtransaction", "before", "drop", once);
+    let lost = node.pay(&recipient, "60").expect_status(202).json();
+    let next = node.pay(&recipient, "40").expect_status(200).json();
+    assert_eq!(world.chain.mempool(), [next["txid"].as_str().unwrap()]);
+    assert_eq!(world.books().payments("signed"), 1);
+    tick(world.host.url()).expect_status(200);
+    let mempool = world.chain.mempool();
+    assert_eq!(mempool.len(), 2);
+    assert!(mempool.contains(&lost["txid"].as_str().unwrap().to_owned()));
+    world
+        .books()
+        .assert_agree(&world.chain, "node_001", 150 * FLOP);
 }
 
 #[test]
@@ -237,38 +421,84 @@ fn a_refusal_that_cannot_be_checked_leaves_the_payment_open() {
 
 #[test]
 fn garbage_is_502() {
+    const BODIES: [&str; 6] = ["<html>hello</html>", "{}", "[]", "[1,2,3]", "null", ""];
     let (world, node, recipient) = world();
-    let bodies = ["<html>hello</html>", "{}", "[]", "[1,2,3]", "null", ""];
-    for method in ["listunspent", "signrawtransaction"] {
-        for body in bodies {
+    for body in BODIES {
+        let garbage = json!({"body": body});
+        fault(
+            &world.chain,
+            "signrawtransaction",
+            "before",
+            "garbage",
+            garbage,
+        );
+        node.pay(&recipient, "5")
+            .expect_problem(502, "chain_bad_response");
+        world.chain.clear_faults();
+    }
+    assert_untouched_and_well_again(&world, &node, &recipient);
+
+    let (world, node, recipient) = unsynced();
+    for method in ["getblockchaininfo", "getblockhash", "getblock"] {
+        for body in BODIES {
             let garbage = json!({"body": body});
             fault(&world.chain, method, "before", "garbage", garbage);
-            node.pay(&recipient, "5")
-                .expect_problem(502, "chain_bad_response");
+            assert_no_sync(&world, &node, &recipient, 502, "chain_bad_response");
             world.chain.clear_faults();
         }
     }
-    assert_untouched_and_well_again(&world, &node, &recipient);
+    let trouble = |chain: &Chain| fault(chain, "getinfo", "before", "garbage", json!({}));
+    assert_well_again_and_for_good(&world, &node, &recipient, 502, trouble);
 }
 
 #[test]
 fn a_huge_answer_is_cut_off_with_502() {
     let (world, node, recipient) = world();
-    fault(&world.chain, "listunspent", "before", "huge", json!({}));
+    fault(
+        &world.chain,
+        "signrawtransaction",
+        "before",
+        "huge",
+        json!({}),
+    );
     for _ in 0..3 {
         node.pay(&recipient, "5")
             .expect_problem(502, "chain_bad_response");
     }
     assert_untouched_and_well_again(&world, &node, &recipient);
+
+    let (world, node, recipient) = unsynced();
+    for method in ["getrawmempool", "getblock"] {
+        fault(&world.chain, method, "before", "huge", json!({}));
+        assert_no_sync(&world, &node, &recipient, 502, "chain_bad_response");
+        world.chain.clear_faults();
+    }
+    let trouble = |chain: &Chain| fault(chain, "getrawmempool", "before", "huge", json!({}));
+    assert_well_again_and_for_good(&world, &node, &recipient, 502, trouble);
 }
 
 #[test]
 fn an_answer_that_breaks_off_is_504() {
     let (world, node, recipient) = world();
-    fault(&world.chain, "listunspent", "after", "truncate", json!({}));
+    fault(
+        &world.chain,
+        "signrawtransaction",
+        "after",
+        "truncate",
+        json!({}),
+    );
     node.pay(&recipient, "5")
         .expect_problem(504, "chain_timeout");
     assert_untouched_and_well_again(&world, &node, &recipient);
+
+    let (world, node, recipient) = unsynced();
+    for method in ["getblockchaininfo", "getblock"] {
+        fault(&world.chain, method, "after", "truncate", json!({}));
+        assert_no_sync(&world, &node, &recipient, 504, "chain_timeout");
+        world.chain.clear_faults();
+    }
+    let trouble = |chain: &Chain| fault(chain, "getinfo", "after", "truncate", json!({}));
+    assert_well_again_and_for_good(&world, &node, &recipient, 504, trouble);
 }
 
 #[test]
@@ -289,24 +519,62 @@ fn another_transaction_than_the_payment_is_never_sent() {
 
 #[test]
 fn a_node_on_another_network_is_502() {
-    let (world, node, recipient) = world();
+    let (world, node, recipient) = unsynced();
     let hash = "00".repeat(32);
+    // The answer to the one round trip with which a sync begins.
     let body = json!([
-        {"result": {"chain": "main", "blocks": 1, "bestblockhash": hash}, "error": null, "id": 0},
+        {"result": [], "error": null, "id": 0},
+        {"result": {"chain": "main", "blocks": 1, "bestblockhash": hash}, "error": null, "id": 1},
         {"result": {"version": 1, "blocks": 1, "connections": 1, "paytxfee": 0, "relayfee": 0},
-            "error": null, "id": 1},
-        {"result": [], "error": null, "id": 2},
+            "error": null, "id": 2},
     ]);
     let wrong = json!({"body": body.to_string()});
-    fault(&world.chain, "listunspent", "before", "garbage", wrong);
-    let problem = node
-        .pay(&recipient, "5")
-        .expect_problem(502, "chain_bad_response");
+    let trouble = |chain: &Chain| {
+        fault(
+            chain,
+            "getblockchaininfo",
+            "before",
+            "garbage",
+            wrong.clone(),
+        )
+    };
+    trouble(&world.chain);
+    let problem = assert_no_sync(&world, &node, &recipient, 502, "chain_bad_response");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("another network"), "{detail}");
-    node.get("/wallet/node_001/balance")
-        .expect_problem(502, "chain_bad_response");
-    assert_untouched_and_well_again(&world, &node, &recipient);
+    assert_well_again_and_for_good(&world, &node, &recipient, 502, trouble);
+}
+
+/// The other way round: the settings have changed, the ledger is of the network before.
+#[test]
+fn a_ledger_of_another_network_pays_nothing() {
+    let (world, node, recipient) = world();
+    let elsewhere = options()
+        .variable("network", "test")
+        .folder(world.host.shared_folder());
+    let host = Host::start(&world.chain, elsewhere);
+    let node = node.at(&host);
+    tick(host.url()).expect_problem(502, "chain_bad_response");
+    for (recipient, status, code) in [
+        (recipient.as_str(), 422, "invalid_address"),
+        (
+            "PsY2Q22xuFey1bueASLDUCrdjYM85yYMDr",
+            502,
+            "chain_bad_response",
+        ),
+    ] {
+        let target = "/wallet/node_001/send";
+        let body = json!({"recipient_address": recipient, "amount": "5"}).to_string();
+        let mut signing = node.signing();
+        signing.network = Network::Test;
+        let headers = node.headers(&signing, "POST", target, body.as_bytes());
+        let reply = node
+            .try_send("POST", target, body.as_bytes(), &headers)
+            .unwrap();
+        reply.expect_problem(status, code);
+    }
+    assert_nothing_taken(&world);
+    assert!(world.chain.mempool().is_empty());
 }
 
 #[test]
@@ -342,24 +610,57 @@ fn wrong_credentials_are_503_and_told_to_nobody() {
 #[test]
 fn a_full_work_queue_is_waited_for() {
     let (world, node, recipient) = world();
+    world.chain.mine(1);
     let full = json!({"status": 500, "body": "Work queue depth exceeded", "times": 3});
-    for method in ["listunspent", "signrawtransaction", "sendrawtransaction"] {
+    let methods = [
+        "getblockchaininfo",
+        "getblock",
+        "signrawtransaction",
+        "sendrawtransaction",
+    ];
+    for method in methods {
         fault(&world.chain, method, "before", "garbage", full.clone());
     }
+    let report = tick(world.host.url()).expect_status(200).json();
+    assert_eq!(
+        (&report["level"], &report["blocks"]),
+        (&json!(true), &json!(1))
+    );
     node.pay(&recipient, "5").expect_status(200);
+    let faults = world.chain.faults();
+    for (fault, method) in faults.as_array().unwrap().iter().zip(methods) {
+        assert_eq!(
+            (&fault["method"], &fault["hits"]),
+            (&json!(method), &json!(3))
+        );
+    }
     let books = world.books();
     books.assert_agree(&world.chain, "node_001", 100 * FLOP);
 }
 
 #[test]
 fn a_work_queue_that_stays_full_is_503_and_gives_the_coins_back() {
+    let full = json!({"status": 500, "body": "Work queue depth exceeded"});
     let (world, node, recipient) = world();
-    for method in ["listunspent", "signrawtransaction", "sendrawtransaction"] {
-        let full = json!({"status": 500, "body": "Work queue depth exceeded"});
-        fault(&world.chain, method, "before", "garbage", full);
+    for method in ["signrawtransaction", "sendrawtransaction"] {
+        fault(&world.chain, method, "before", "garbage", full.clone());
         node.pay(&recipient, "5")
             .expect_problem(503, "chain_unreachable");
         world.chain.clear_faults();
     }
     assert_untouched_and_well_again(&world, &node, &recipient);
+
+    let (world, node, recipient) = unsynced();
+    let trouble = |chain: &Chain| {
+        fault(
+            chain,
+            "getblockchaininfo",
+            "before",
+            "garbage",
+            full.clone(),
+        )
+    };
+    trouble(&world.chain);
+    assert_no_sync(&world, &node, &recipient, 503, "chain_unreachable");
+    assert_well_again_and_for_good(&world, &node, &recipient, 503, trouble);
 }

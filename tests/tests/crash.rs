@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tests::{Node, World};
+use tests::{HostOptions, Node, World, in_parallel, tick};
 
 const FLOP: u64 = 100_000_000;
 const COIN: u64 = 100 * FLOP;
@@ -20,8 +20,14 @@ fn hang(method: &str, when: &str) -> Value {
     json!({"method": method, "when": when, "action": "hang", "times": 1})
 }
 
+/// A world whose tracker runs only when a test says so, not after a restart either: what a request
+/// left is still there.
+fn world() -> World {
+    World::with(HostOptions::default().without_first_tick())
+}
+
 fn killed_at(fault: Value) -> Crashed {
-    let mut world = World::start();
+    let mut world = world();
     let node = world.funded_node("node_001", &["100"]);
     let recipient = world.chain.foreign_address();
     world.chain.fault(fault);
@@ -55,12 +61,25 @@ impl Crashed {
             .json()
     }
 
+    /// What the wallet sent, as its history has it; beside that there is only what it received.
+    fn sent(&self) -> Vec<Value> {
+        let (sent, received): (Vec<_>, Vec<_>) = self
+            .node
+            .history()
+            .into_iter()
+            .partition(|row| row["transaction_type"] == "send");
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0]["amount_florins"], COIN.to_string());
+        assert_eq!(received[0]["status"], "confirmed");
+        sent
+    }
+
     /// Exactly these payments (FLOP) are in the mempool, in the history and, after a block, in the
     /// chain.
     fn assert_paid(&self, flop: &[u64]) {
         let world = &self.world;
-        let history = self.node.history();
-        let listed: BTreeSet<String> = history
+        let listed: BTreeSet<String> = self
+            .sent()
             .iter()
             .filter(|row| row["status"] == "pending")
             .map(|row| row["txid"].as_str().unwrap().to_owned())
@@ -70,12 +89,13 @@ impl Crashed {
         assert_eq!(mempool.len(), flop.len());
         let books = world.books();
         books.assert_agree(&world.chain, "node_001", COIN);
-        let fees = books.count("SELECT SUM(fee) FROM payments WHERE state <> 'failed'") as u64;
+        let fees = "SELECT COALESCE(SUM(fee), 0) FROM payments WHERE state <> 'failed'";
+        let fees = books.count(fees) as u64;
         let left = COIN - flop.iter().sum::<u64>() * FLOP - fees;
         assert_eq!(self.node.available(), left);
         world.chain.mine(1);
-        let history = self.node.history();
-        let confirmed = history.iter().filter(|row| row["status"] == "confirmed");
+        let sent = self.sent();
+        let confirmed = sent.iter().filter(|row| row["status"] == "confirmed");
         assert_eq!(confirmed.count(), flop.len());
         assert_eq!(self.node.available(), left);
         books.assert_agree(&world.chain, "node_001", COIN);
@@ -131,7 +151,7 @@ fn killed_after_the_broadcast_and_a_block_a_repeat_finds_it_done() {
     let txid = crashed.stored("txid");
     assert_eq!(crashed.repeat()["txid"], txid[0].as_str());
     assert!(crashed.world.chain.mempool().is_empty());
-    assert_eq!(crashed.node.history()[0]["status"], "confirmed");
+    assert_eq!(crashed.sent()[0]["status"], "confirmed");
     let books = crashed.world.books();
     books.assert_agree(&crashed.world.chain, "node_001", COIN);
 }
@@ -158,7 +178,9 @@ fn killed_after_the_answer_a_repeat_gets_the_same_answer() {
 fn without_a_repeat_the_next_payment_gives_an_unsigned_reservation_back() {
     for when in ["before", "after"] {
         let crashed = killed_at(hang("signrawtransaction", when));
-        assert_eq!(crashed.node.available(), 0, "the coin is still taken");
+        let balance = crashed.node.get("/wallet/node_001/balance").json();
+        assert_eq!(balance["available_florins"], "0", "the coin is still taken");
+        assert_eq!(balance["reserved_florins"], COIN.to_string());
         // More than would be left, had the reservation been paid.
         crashed
             .node
@@ -170,14 +192,69 @@ fn without_a_repeat_the_next_payment_gives_an_unsigned_reservation_back() {
 }
 
 #[test]
-fn without_a_repeat_the_next_payment_ends_a_signed_one_first() {
+fn without_a_repeat_the_tracker_gives_an_unsigned_reservation_back() {
+    for when in ["before", "after"] {
+        let crashed = killed_at(hang("signrawtransaction", when));
+        tick(crashed.world.host.url()).expect_status(200);
+        assert_eq!(crashed.stored("state"), ["failed"]);
+        assert_eq!(crashed.node.available(), COIN);
+        crashed.assert_paid(&[]);
+        // Its key is free again.
+        crashed.repeat();
+        assert_eq!(crashed.stored("state"), ["failed", "broadcast"]);
+        crashed.assert_paid(&[5]);
+    }
+}
+
+#[test]
+fn without_a_repeat_the_tracker_ends_a_signed_one() {
     for when in ["before", "after"] {
         let crashed = killed_at(hang("sendrawtransaction", when));
         let bytes = crashed.stored("raw_transaction");
+        tick(crashed.world.host.url()).expect_status(200);
+        assert_eq!(crashed.stored("state"), ["broadcast"]);
+        assert_eq!(crashed.stored("raw_transaction"), bytes, "the same bytes");
         crashed.node.pay(&crashed.recipient, "7").expect_status(200);
-        assert_eq!(crashed.stored("state"), ["broadcast", "broadcast"]);
-        assert_eq!(crashed.stored("raw_transaction")[0], bytes[0]);
         crashed.assert_paid(&[5, 7]);
+    }
+}
+
+#[test]
+fn the_next_payment_waits_for_the_change_of_a_signed_one_that_the_tracker_ends() {
+    let crashed = killed_at(hang("sendrawtransaction", "before"));
+    let bytes = crashed.stored("raw_transaction");
+    let replies = in_parallel(2, |index| match index {
+        0 => crashed.node.pay(&crashed.recipient, "7"),
+        _ => tick(crashed.world.host.url()),
+    });
+    for reply in replies {
+        reply.expect_status(200);
+    }
+    assert_eq!(crashed.stored("state"), ["broadcast", "broadcast"]);
+    assert_eq!(crashed.stored("raw_transaction")[0], bytes[0]);
+    crashed.assert_paid(&[5, 7]);
+}
+
+/// While somebody may still be at it, nobody else is.
+#[test]
+fn the_tracker_leaves_a_payment_alone_while_its_lease_runs() {
+    for method in ["signrawtransaction", "sendrawtransaction"] {
+        let mut world = world();
+        let node = world.funded_node("node_001", &["100"]);
+        let recipient = world.chain.foreign_address();
+        world.chain.fault(hang(method, "before"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| node.try_pay(&recipient, "5", None));
+            world.chain.wait_for_fault();
+            world.host.kill();
+        });
+        world.chain.clear_faults();
+        world.host.restart();
+        let before = world.books().texts("SELECT state FROM payments");
+        let report = tick(world.host.url()).expect_status(200).json();
+        assert_eq!(report["resent"], 0, "{report}");
+        assert_eq!(world.books().texts("SELECT state FROM payments"), before);
+        assert!(world.chain.mempool().is_empty());
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::json;
-use tests::{Host, HostOptions, Node, World, in_parallel};
+use tests::{Chain, Host, HostOptions, Node, World, in_parallel};
 
 const FLOP: u64 = 100_000_000;
 const PASSPHRASE: &str = "correct horse";
@@ -94,6 +94,44 @@ fn sends_at_once_do_not_lock_each_other_out() {
     world
         .books()
         .assert_agree(&world.chain, "node_001", 160 * FLOP);
+}
+
+#[test]
+fn a_wallet_that_is_not_encrypted_as_set_keeps_the_host_from_starting() {
+    let mut chain = Chain::start();
+    for (set, line) in [
+        (
+            "true",
+            "wallet_encryption is true, but the chain node's wallet is not encrypted: encrypt it with encryptwallet, or set wallet_encryption to false",
+        ),
+        (
+            "false",
+            "wallet_encryption is false, but the chain node's wallet is encrypted: set wallet_encryption to true",
+        ),
+    ] {
+        let options = || HostOptions::default().variable("wallet_encryption", set);
+        let (code, said) = Host::refuses(options().on(&chain));
+        assert_eq!(code, Some(2), "{said}");
+        assert_eq!(said, format!("error: {line}\n"));
+        // The other way round it is as set.
+        if set == "true" {
+            chain.encrypt(PASSPHRASE);
+            Host::start(&chain, options());
+        }
+    }
+}
+
+/// A node that is down is no reason not to start.
+#[test]
+fn a_wallet_that_cannot_be_looked_at_is_warned_of() {
+    let mut chain = Chain::start();
+    chain.stop();
+    let options = HostOptions::default().variable("wallet_encryption", "true");
+    let host = Host::start(&chain, options);
+    let log = host.log();
+    let warning =
+        "the chain node cannot be asked whether its wallet is encrypted as wallet_encryption says";
+    assert!(log.contains(warning), "{log}");
 }
 
 #[test]

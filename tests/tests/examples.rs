@@ -52,6 +52,7 @@ fn prepared(name: &str) -> (World, Node, tempfile::TempDir) {
 fn fund(world: &World, node: &Node) {
     world.chain.faucet(&node.address(), "100.0");
     world.chain.mine(1);
+    node.follow();
 }
 
 #[test]

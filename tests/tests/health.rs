@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::{Value, json};
-use tests::{Chain, Host, HostOptions, Reply, World, get, root};
+use tests::{Chain, Host, HostOptions, Reply, World, follow, get, root};
 
 fn health(host: &Host) -> Reply {
     get(&format!("{}/wallet/health", host.url()))
@@ -23,6 +23,7 @@ fn checks(health: &Value) -> Value {
 fn all_is_well() {
     let world = World::start();
     world.chain.mine(2);
+    follow(world.host.url());
     let reply = health(&world.host).expect_status(200);
     let body = reply.json();
     assert_eq!(body["status"], "ok");
@@ -35,6 +36,7 @@ fn all_is_well() {
             "config": {"status": "ok"},
             "database": {"status": "ok"},
             "chain": {"status": "ok", "height": world.chain.height()},
+            "ledger": {"status": "ok", "height": world.chain.height()},
         })
     );
     // The specification's fields first, in its order.
@@ -59,6 +61,7 @@ fn a_node_cannot_stand_in_for_health() {
 #[test]
 fn without_the_chain_it_is_degraded() {
     let mut world = World::start();
+    let height = world.chain.height();
     world.chain.stop();
     let body = health(&world.host).expect_status(503).json();
     assert_eq!(body["status"], "degraded");
@@ -69,6 +72,8 @@ fn without_the_chain_it_is_degraded() {
             "config": {"status": "ok"},
             "database": {"status": "ok"},
             "chain": {"status": "failed", "detail": "not usable, see the log"},
+            // It was level less than two minutes ago.
+            "ledger": {"status": "ok", "height": height},
         })
     );
     assert!(world.host.log().contains("chain check: "));
@@ -117,8 +122,61 @@ fn another_network_or_another_password_is_degraded_and_not_told_further() {
             "{name}"
         );
         assert_eq!(found["database"], json!({"status": "ok"}));
+        assert_eq!(found["ledger"]["status"], "failed", "{name}");
         assert!(!host.log().contains("not-the-password"));
     }
+}
+
+#[test]
+fn a_ledger_that_has_not_seen_the_chain_is_degraded_until_the_tracker_ran() {
+    let world = World::with(HostOptions::default().without_first_tick());
+    let body = health(&world.host).expect_status(503).json();
+    assert_eq!(body["status"], "degraded");
+    assert_eq!(
+        checks(&body),
+        json!({
+            "config": {"status": "ok"},
+            "database": {"status": "ok"},
+            "chain": {"status": "ok", "height": world.chain.height()},
+            "ledger": {"status": "failed", "detail": "has not seen the chain yet"},
+        })
+    );
+    follow(world.host.url());
+    health(&world.host).expect_status(200);
+}
+
+#[test]
+fn a_ledger_that_is_old_or_disputed_is_degraded() {
+    let world = World::start();
+    for (what, detail) in [
+        (
+            "synced_at = synced_at - 122",
+            "has not followed the chain for more than two minutes",
+        ),
+        ("watchdog_drift = 1", "ledger and chain node disagree"),
+        (
+            "sends_stopped_at = 1",
+            "payments are stopped: ledger and chain node disagree",
+        ),
+    ] {
+        let books = world.books();
+        let before = "CREATE TEMP TABLE before AS SELECT * FROM chain_state";
+        books.connection().execute(before, []).unwrap();
+        let sql = format!("UPDATE chain_state SET {what}");
+        books.connection().execute(&sql, []).unwrap();
+        let body = health(&world.host).expect_status(503).json();
+        assert_eq!(
+            checks(&body)["ledger"],
+            json!({"status": "failed", "detail": detail})
+        );
+        let after = "REPLACE INTO chain_state SELECT * FROM before";
+        books.connection().execute(after, []).unwrap();
+        health(&world.host).expect_status(200);
+    }
+    // Two minutes are not too old.
+    let sql = "UPDATE chain_state SET synced_at = synced_at - 60";
+    world.books().connection().execute(sql, []).unwrap();
+    health(&world.host).expect_status(200);
 }
 
 #[test]
@@ -135,6 +193,10 @@ fn a_database_of_a_newer_version_is_degraded() {
             "status": "failed",
             "detail": "the schema belongs to a newer version of the service",
         })
+    );
+    assert_eq!(
+        checks(&body)["ledger"],
+        json!({"status": "failed", "detail": "not readable, see the log"})
     );
 }
 

@@ -1,8 +1,8 @@
 //! A wallet's history: pages, filters, and what it says of a payment over time.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use serde_json::Value;
-use tests::{HostOptions, Node, World};
+use serde_json::{Value, json};
+use tests::{HostOptions, Node, Reply, World};
 
 /// 2024-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_704_067_200;
@@ -66,11 +66,13 @@ fn a_payment_made_meanwhile_does_not_shift_the_next_page() {
         node.pay(&recipient, "1.0").expect_status(200);
     }
     let first = page(&node, "?limit=2");
-    assert_eq!(ids(&first), [3, 2]);
+    assert_eq!(ids(&first), [4, 3]);
     node.pay(&recipient, "1.0").expect_status(200);
     let cursor = first["next_cursor"].as_str().unwrap();
-    assert_eq!(ids(&page(&node, &format!("?limit=2&cursor={cursor}"))), [1]);
-    assert_eq!(ids(&page(&node, "")), [4, 3, 2, 1]);
+    let second = page(&node, &format!("?limit=2&cursor={cursor}"));
+    assert_eq!(ids(&second), [2, 1]);
+    assert_eq!(second["transactions"][1]["transaction_type"], "receive");
+    assert_eq!(ids(&page(&node, "")), [5, 4, 3, 2, 1]);
 }
 
 #[test]
@@ -216,19 +218,27 @@ fn a_payment_is_pending_until_it_has_its_confirmations() {
     let node = world.node_with_wallet("node_001");
     world.chain.faucet(&node.address(), "10.0");
     world.chain.mine(3);
+    node.follow();
     node.pay(&world.chain.foreign_address(), "1.0")
         .expect_status(200);
     for confirmations in 0..3 {
         let row = node.history()[0].clone();
         assert_eq!(row["status"], "pending", "{row}");
         assert_eq!(row["confirmations"], confirmations, "{row}");
-        assert_eq!(row.get("block_height"), None, "{row}");
+        // Where it is is known from its first block on.
+        let is_in_a_block = confirmations > 0;
+        assert_eq!(row.get("block_height").is_some(), is_in_a_block, "{row}");
+        assert_eq!(row.get("block_hash").is_some(), is_in_a_block, "{row}");
+        assert_eq!(row.get("confirmed_at"), None, "{row}");
         world.chain.mine(1);
     }
     let row = node.history()[0].clone();
     assert_eq!(row["status"], "confirmed", "{row}");
     assert_eq!(row["confirmations"], 3, "{row}");
-    assert_eq!(row["block_height"], world.chain.height() - 2, "{row}");
+    let height = world.chain.height() - 2;
+    assert_eq!(row["block_height"], height, "{row}");
+    let hash = world.chain.rpc("getblockhash", json!([height])).unwrap();
+    assert_eq!(row["block_hash"], hash, "{row}");
     assert!(row["confirmed_at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(world.books().payments("confirmed"), 1);
 }
@@ -239,29 +249,254 @@ fn a_filter_by_status_sees_what_has_just_confirmed() {
     let node = world.funded_node("node_001", &["10.0"]);
     node.pay(&world.chain.foreign_address(), "1.0")
         .expect_status(200);
-    world.chain.mine(1);
+    // The money that came in, and the payment.
     assert_eq!(ids(&page(&node, "?status=confirmed")), [1]);
+    assert_eq!(ids(&page(&node, "?status=pending")), [2]);
+    world.chain.mine(1);
+    node.follow();
+    assert_eq!(ids(&page(&node, "?status=confirmed")), [2, 1]);
+    assert_eq!(
+        ids(&page(&node, "?status=confirmed&type=send")),
+        [2],
+        "the filters hold together"
+    );
     assert_eq!(ids(&page(&node, "?status=pending")), Vec::<i64>::new());
 }
 
 #[test]
 fn the_history_is_answered_while_the_chain_is_down() {
-    let mut world = World::start();
+    // Every balance wants to look at the chain.
+    let mut world = World::with(HostOptions::default().variable("balance_max_age", "0"));
     let node = world.funded_node("node_001", &["10.0"]);
     let sent = node
         .pay(&world.chain.foreign_address(), "1.0")
         .expect_status(200)
         .json();
+    let before = node.balance();
     world.chain.stop();
-    let rows = node.history();
-    assert_eq!(rows.len(), 1);
+    let history = page(&node, "");
+    let rows = history["transactions"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
     assert_eq!(rows[0]["txid"], sent["txid"]);
     assert_eq!(rows[0]["status"], "pending");
-    assert_eq!(rows[0].get("confirmations"), None);
-    assert!(world.host.log().contains("history without the chain node"));
-    // The balance is the chain's to tell, so there is none.
-    let reply = node.get("/wallet/node_001/balance");
-    assert!(reply.header("retry-after").is_some());
-    let problem = reply.expect_problem(503, "chain_unreachable");
-    assert_eq!(problem["retryable"], true);
+    assert_eq!(rows[0]["confirmations"], 0);
+    assert_eq!(rows[1]["transaction_type"], "receive");
+    assert_eq!(rows[1]["status"], "confirmed");
+    assert_eq!(rows[1]["confirmations"], 1);
+    let one = one(&node, sent["txid"].as_str().unwrap()).expect_status(200);
+    assert_eq!(one.json()["transactions"], json!([rows[0]]));
+    node.get("/wallet/node_001").expect_status(200);
+    // The balance as well, and it says of when it is.
+    let mut after = node
+        .get("/wallet/node_001/balance")
+        .expect_status(200)
+        .json();
+    assert!(after["as_of"]["age_seconds"].is_u64(), "{after}");
+    after["as_of"]["age_seconds"] = before["as_of"]["age_seconds"].clone();
+    assert_eq!(after, before);
+    assert!(world.host.log().contains("balance as the ledger has it"));
+}
+
+#[test]
+fn reads_of_the_database_cost_the_chain_node_nothing() {
+    let world = World::start();
+    if world.chain.is_real() {
+        println!("skipped: a real daemon does not count its calls");
+        return;
+    }
+    let node = world.funded_node("node_001", &["10.0"]);
+    let sent = node.pay(&world.chain.foreign_address(), "1.0").json();
+    let txid = sent["txid"].as_str().unwrap();
+    world.chain.calls();
+    node.get("/wallet/node_001").expect_status(200);
+    page(&node, "");
+    page(&node, "?status=pending");
+    one(&node, txid).expect_status(200);
+    assert_eq!(world.chain.calls(), 0);
+}
+
+fn one(node: &Node, txid_or_payment_id: &str) -> Reply {
+    let id = &node.id;
+    node.get(&format!("/wallet/{id}/transactions/{txid_or_payment_id}"))
+}
+
+#[test]
+fn one_transaction_is_found_by_its_txid_and_by_its_payment() {
+    let world = World::start();
+    let node = world.node_with_wallet("node_001");
+    let deposit = world.chain.faucet(&node.address(), "10.0");
+    world.chain.mine(1);
+    node.follow();
+    let recipient = world.chain.foreign_address();
+    let sent = node.pay(&recipient, "1.5").expect_status(200).json();
+    let (txid, payment_id) = (
+        sent["txid"].as_str().unwrap(),
+        sent["payment_id"].as_str().unwrap(),
+    );
+    let fee: u64 = sent["fee_florins"].as_str().unwrap().parse().unwrap();
+    let change = 850_000_000 - fee;
+    let flop = |florins: u64| -> Value {
+        let text = format!("{}.{:08}", florins / 100_000_000, florins % 100_000_000);
+        serde_json::from_str(text.trim_end_matches('0')).unwrap()
+    };
+
+    let target = format!("/wallet/node_001/transactions/{txid}");
+    let reply = node.get(&target).expect_status(200);
+    let found = reply.json();
+    let payment = &found["payment"];
+    let vout = &payment["inputs"][0]["vout"];
+    assert_eq!(
+        found,
+        json!({
+            "success": true,
+            "node_id": "node_001",
+            "transactions": [sent["transaction"]],
+            "payment": {
+                "payment_id": payment_id,
+                "state": "broadcast",
+                "txid": txid,
+                "recipient_address": recipient,
+                "amount": sent["amount"],
+                "amount_florins": "150000000",
+                "fee": sent["fee"],
+                "fee_florins": sent["fee_florins"],
+                "change": flop(change),
+                "change_florins": change.to_string(),
+                "change_address": node.address(),
+                "inputs": [{
+                    "txid": deposit,
+                    "vout": vout,
+                    "value": serde_json::from_str::<Value>("10.0").unwrap(),
+                    "value_florins": "1000000000",
+                }],
+                "broadcast_attempts": 1,
+                "created_at": payment["created_at"],
+            },
+        })
+    );
+    assert!(vout.is_u64(), "{payment}");
+    assert_eq!(payment["created_at"], sent["transaction"]["created_at"]);
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let by_payment = one(&node, payment_id).expect_status(200);
+    assert_eq!(by_payment.json(), found);
+
+    // It is followed like the history.
+    world.chain.mine(1);
+    node.follow();
+    let found = one(&node, txid).expect_status(200).json();
+    assert_eq!(found["payment"]["state"], "confirmed");
+    assert_eq!(found["transactions"], json!([node.history()[0]]));
+    assert_eq!(found["transactions"][0]["confirmations"], 1);
+    // What came in is no payment.
+    let found = one(&node, &deposit).expect_status(200).json();
+    assert_eq!(found["transactions"], json!([node.history()[1]]));
+    assert_eq!(found["transactions"][0]["transaction_type"], "receive");
+    assert_eq!(found.get("payment"), None);
+}
+
+/// Whoever pays himself sends and receives in one transaction.
+#[test]
+fn one_transaction_has_all_its_rows() {
+    let world = World::start();
+    let node = world.funded_node("node_001", &["10.0"]);
+    let sent = node.pay(&node.address(), "1.5").expect_status(200).json();
+    node.follow();
+    let found = one(&node, sent["txid"].as_str().unwrap())
+        .expect_status(200)
+        .json();
+    let rows = found["transactions"].as_array().unwrap();
+    let types: Vec<&Value> = rows.iter().map(|row| &row["transaction_type"]).collect();
+    assert_eq!(types, ["receive", "send"], "newest first");
+    assert_eq!(rows[..], node.history()[..2]);
+    let by_payment = one(&node, sent["payment_id"].as_str().unwrap()).expect_status(200);
+    assert_eq!(by_payment.json()["payment"], found["payment"]);
+}
+
+#[test]
+fn a_payment_that_was_never_signed_is_found_by_its_id() {
+    let world = World::start();
+    let node = world.funded_node("node_001", &["10.0"]);
+    world.chain.fault(json!({
+        "method": "signrawtransaction", "when": "before", "action": "error", "times": 1,
+    }));
+    node.pay(&world.chain.foreign_address(), "1.5")
+        .expect_problem(502, "chain_rejected");
+    let payment_id = world.books().texts("SELECT payment_id FROM payments")[0].clone();
+    let found = one(&node, &payment_id).expect_status(200).json();
+    assert_eq!(found["transactions"], json!([]));
+    assert_eq!(found["payment"]["state"], "failed");
+    assert_eq!(found["payment"]["failure"], "not_signed");
+    assert_eq!(found["payment"].get("txid"), None);
+}
+
+#[test]
+fn a_transaction_that_is_not_the_wallets_own_is_404() {
+    let world = World::start();
+    let node = world.funded_node("node_001", &["10.0"]);
+    let other = world.node_with_wallet("node_002");
+    let outside = world.chain.foreign_address();
+    let sent = node.pay(&outside, "1.5").expect_status(200).json();
+    let (txid, payment_id) = (
+        sent["txid"].as_str().unwrap(),
+        sent["payment_id"].as_str().unwrap(),
+    );
+    let foreign = world.chain.faucet(&outside, "1");
+    let (no_txid, no_payment) = ("0".repeat(64), "0".repeat(32));
+    for (node, id) in [
+        (&node, no_txid.as_str()),
+        (&node, no_payment.as_str()),
+        (&node, foreign.as_str()),
+        (&other, txid),
+        (&other, payment_id),
+    ] {
+        let problem = one(node, id).expect_problem(404, "transaction_not_found");
+        assert_eq!(problem["message"], "Transaction not found", "{id}");
+    }
+    // And another's path is nobody else's at all.
+    let target = format!("/wallet/node_001/transactions/{txid}");
+    other.get(&target).expect_problem(403, "forbidden");
+    // Who receives it has it as well, without the payer's payment.
+    let paid = node.pay(&other.address(), "1").expect_status(200).json();
+    other.follow();
+    let paid_txid = paid["txid"].as_str().unwrap();
+    let received = one(&other, paid_txid).expect_status(200).json();
+    assert_eq!(received["transactions"][0]["transaction_type"], "receive");
+    assert_eq!(received["transactions"].as_array().unwrap().len(), 1);
+    assert_eq!(received.get("payment"), None);
+    let its_id = paid["payment_id"].as_str().unwrap();
+    one(&other, its_id).expect_problem(404, "transaction_not_found");
+}
+
+#[test]
+fn a_malformed_transaction_id_is_refused_and_an_unsigned_question_too() {
+    let world = World::start();
+    let node = world.funded_node("node_001", &["10.0"]);
+    let sent = node.pay(&world.chain.foreign_address(), "1.5").json();
+    let txid = sent["txid"].as_str().unwrap();
+    for id in [
+        "1",
+        "payment",
+        &txid[..63],
+        &format!("{txid}0"),
+        &txid.to_uppercase(),
+        &format!("{}g", &txid[..63]),
+        &format!("{}%27", &txid[..61]),
+        &"0".repeat(33),
+    ] {
+        let problem = one(&node, id).expect_problem(422, "invalid_value");
+        assert_eq!(
+            problem["detail"],
+            "transaction must be a txid (64 lower-case hexadecimal digits) or a payment_id (32)",
+            "{id}"
+        );
+    }
+    let problem = node
+        .get(&format!("/wallet/node_001/transactions/{txid}?limit=1"))
+        .expect_problem(400, "invalid_request");
+    assert_eq!(
+        problem["detail"],
+        "unknown query parameter \"limit\"; allowed: none"
+    );
+    let url = format!("{}/wallet/node_001/transactions/{txid}", world.host.url());
+    tests::get(&url).expect_problem(401, "authentication_failed");
 }

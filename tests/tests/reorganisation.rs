@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::{Value, json};
-use tests::{HostOptions, World};
+use tests::{HostOptions, World, tick};
 
 const FLOP: u64 = 100_000_000;
 
@@ -105,8 +105,9 @@ fn a_payment_and_its_deposit_that_are_reorganised_away_come_back_together() {
 }
 
 #[test]
-fn a_payment_that_the_new_branch_forgot_keeps_its_coins_until_it_is_resolved() {
-    let world = World::start();
+fn a_payment_that_the_new_branch_forgot_keeps_its_coins_and_is_sent_again_at_once() {
+    // A read of the balance looks at the chain; only the tracker sends anything.
+    let world = World::with(HostOptions::default().variable("balance_max_age", "0"));
     if world.chain.is_real() {
         println!("skipped: a real daemon gives every transaction back to the mempool");
         return;
@@ -116,15 +117,43 @@ fn a_payment_that_the_new_branch_forgot_keeps_its_coins_until_it_is_resolved() {
     let sent = node.pay_with_key(&recipient, "5", "invoice-1");
     let txid = sent.expect_status(200).json()["txid"].clone();
     world.chain.mine(1);
+    assert_eq!(row(&node)["status"], "confirmed");
     let reorg = json!({"depth": 1, "drop": true});
     world.chain.rpc("devnet_reorg", reorg).unwrap();
     assert!(world.chain.mempool().is_empty());
-    // The bytes still exist somewhere and can confirm any time: their coin is not spent again.
-    assert_eq!(node.available(), 0);
-    node.pay(&recipient, "7")
+    // The bytes still exist somewhere and can confirm any time: their coin is not spent again. Of
+    // its change nothing can be paid yet.
+    let balance = node.get("/wallet/node_001/balance").json();
+    let change: u64 = balance["available_florins"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(change < 95 * FLOP, "{balance}");
+    assert_eq!(balance["as_of"]["height"], world.chain.height());
+    node.pay(&recipient, "97")
         .expect_problem(422, "insufficient_balance");
+    node.pay(&recipient, "7").expect_problem(503, "coins_busy");
+    assert!(world.chain.mempool().is_empty());
+    let books = world.books();
+    assert_eq!(
+        books.texts("SELECT state FROM payments"),
+        ["broadcast", "failed"]
+    );
     let repeat = node.pay_with_key(&recipient, "5", "invoice-1");
     assert_eq!(repeat.expect_status(200).json()["txid"], txid);
+    assert_eq!(books.count("SELECT COUNT(*) FROM payments"), 2);
+
+    let report = tick(world.host.url()).expect_status(200).json();
+    assert_eq!(report["resent"], 1, "{report}");
+    assert_eq!(world.chain.mempool(), [txid.as_str().unwrap()]);
+    assert_eq!(node.available(), change);
     assert_eq!(row(&node)["txid"], txid);
-    assert_eq!(world.books().count("SELECT COUNT(*) FROM payments"), 1);
+    assert_eq!(row(&node)["status"], "pending");
+    node.pay(&recipient, "7").expect_status(200);
+    world.chain.mine(1);
+    books.assert_agree(&world.chain, "node_001", 100 * FLOP);
+    assert_eq!(books.payments("broadcast"), 2);
+    node.follow();
+    assert_eq!(books.payments("confirmed"), 2);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use tests::root;
 
 /// Route, method, and the test that shows it at work: file and function.
-const TESTED: [(&str, &str, &str, &str); 10] = [
+const TESTED: [(&str, &str, &str, &str); 13] = [
     ("/wallet/create", "POST", "specification", "create_wallet"),
     ("/wallet/health", "GET", "health", "all_is_well"),
     (
@@ -34,6 +34,12 @@ const TESTED: [(&str, &str, &str, &str); 10] = [
         "get_transaction_history",
     ),
     (
+        "/wallet/:node_id/transactions/:transaction",
+        "GET",
+        "history",
+        "one_transaction_is_found_by_its_txid_and_by_its_payment",
+    ),
+    (
         "/wallet/:node_id/new-address",
         "POST",
         "specification",
@@ -56,6 +62,18 @@ const TESTED: [(&str, &str, &str, &str); 10] = [
         "GET",
         "registration",
         "one_node_is_shown_as_it_registered_and_an_unknown_one_is_404",
+    ),
+    (
+        "/internal/tracker/tick",
+        "POST",
+        "tracker",
+        "tick_wants_the_operators_token",
+    ),
+    (
+        "/internal/tracker/resume-sends",
+        "POST",
+        "tracker",
+        "a_drift_stops_payments_until_an_operator_resumes_them",
     ),
 ];
 

@@ -163,8 +163,10 @@ fn get_wallet_balance() {
     let node = world.funded_node("node_001", &["150.75"]);
     let reply = node.get("/wallet/node_001/balance").expect_status(200);
     assert_plain_json(&reply);
+    let body = reply.json();
+    let as_of = &body["as_of"];
     assert_eq!(
-        reply.json(),
+        body,
         json!({
             "success": true,
             "node_id": "node_001",
@@ -181,8 +183,16 @@ fn get_wallet_balance() {
             "pending_florins": "0",
             "reserved": number("0.0"),
             "reserved_florins": "0",
+            "as_of": {
+                "height": world.chain.height(),
+                "block_hash": world.chain.rpc("getbestblockhash", json!([])).unwrap(),
+                "block_time": time(&as_of["block_time"]),
+                "time": time(&as_of["time"]),
+                "age_seconds": as_of["age_seconds"],
+            },
         })
     );
+    assert!(as_of["age_seconds"].as_u64().unwrap() <= 2, "{as_of}");
     assert_order(
         &reply,
         &[
@@ -198,7 +208,8 @@ fn get_wallet_balance() {
 
 #[test]
 fn unconfirmed_money_from_others_is_pending_and_not_balance() {
-    let world = World::start();
+    // The read itself looks at the chain, whether a tracker runs or not.
+    let world = World::with(HostOptions::default().variable("balance_max_age", "0"));
     let node = world.funded_node("node_001", &["150.75"]);
     world.chain.faucet(&node.address(), "0.1");
     let balance = node.get("/wallet/node_001/balance").json();
@@ -230,7 +241,8 @@ fn send_transaction() {
             "amount": number("50.0"),
             "recipient": recipient,
             "transaction": {
-                "id": 1,
+                // The first row is the money that came in.
+                "id": 2,
                 "wallet_id": 1,
                 "txid": body["txid"],
                 "recipient_address": recipient,
@@ -242,6 +254,7 @@ fn send_transaction() {
                 "amount_florins": "5000000000",
                 "fee": fee,
                 "fee_florins": body["fee_florins"],
+                "confirmations": 0,
                 "payment_id": payment_id,
             },
             "amount_florins": "5000000000",
@@ -275,17 +288,44 @@ fn send_transaction() {
 #[test]
 fn get_transaction_history() {
     let world = World::start();
-    let node = world.funded_node("node_001", &["150.75"]);
+    let node = world.node_with_wallet("node_001");
+    let received = world.chain.faucet(&node.address(), "150.75");
+    world.chain.mine(1);
+    node.follow();
+    let best_block = || {
+        let hash = world.chain.rpc("getbestblockhash", json!([])).unwrap();
+        (world.chain.height(), hash)
+    };
+    let (receive_height, receive_hash) = best_block();
     let recipient = world.chain.foreign_address();
     let sent = send(&node, &recipient, "50.0").expect_status(200).json();
     let mut row = sent["transaction"].clone();
-    row["confirmations"] = 0.into();
-    let history = |row: &Value| {
+    let history = |row: &Value, found: &Value, receive_confirmations: u32| {
+        let receive = &found["transactions"][1];
         json!({
             "success": true,
             "node_id": "node_001",
             "wallet_name": "my_wallet",
-            "transactions": [row],
+            "transactions": [
+                row,
+                {
+                    "id": 1,
+                    "wallet_id": 1,
+                    "txid": received,
+                    "recipient_address": node.address(),
+                    "amount": number("150.75"),
+                    "transaction_type": "receive",
+                    "status": "confirmed",
+                    "created_at": time(&receive["created_at"]),
+                    "amount_florins": "15075000000",
+                    "fee": number("0.0"),
+                    "fee_florins": "0",
+                    "block_height": receive_height,
+                    "block_hash": receive_hash,
+                    "confirmations": receive_confirmations,
+                    "confirmed_at": time(&receive["confirmed_at"]),
+                },
+            ],
             "next_cursor": null,
         })
     };
@@ -293,7 +333,8 @@ fn get_transaction_history() {
         .get("/wallet/node_001/transactions?limit=50")
         .expect_status(200);
     assert_plain_json(&reply);
-    assert_eq!(reply.json(), history(&row));
+    let before = reply.json();
+    assert_eq!(before, history(&row, &before, 1));
     assert_order(
         &reply,
         &[
@@ -313,15 +354,18 @@ fn get_transaction_history() {
     );
 
     world.chain.mine(1);
+    node.follow();
     let after = node
         .get("/wallet/node_001/transactions")
         .expect_status(200)
         .json();
     row["status"] = "confirmed".into();
     row["confirmations"] = 1.into();
-    row["block_height"] = world.chain.height().into();
+    let (height, hash) = best_block();
+    row["block_height"] = height.into();
+    row["block_hash"] = hash;
     row["confirmed_at"] = time(&after["transactions"][0]["confirmed_at"]);
-    assert_eq!(after, history(&row));
+    assert_eq!(after, history(&row, &after, 2));
 }
 
 #[test]
@@ -395,6 +439,7 @@ fn wallet_not_found() {
         node.get("/wallet/node_001"),
         node.get("/wallet/node_001/balance"),
         node.get("/wallet/node_001/transactions"),
+        node.get(&format!("/wallet/node_001/transactions/{}", "0".repeat(64))),
         node.post("/wallet/node_001/new-address", &json!({})),
         send(&node, &recipient, "1.0"),
     ] {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
-use tests::{Books, Chain, Host, HostOptions, Node, World, get, in_parallel};
+use tests::{Books, Chain, Host, HostOptions, Node, TRACKER_TOKEN, World, get, in_parallel, tick};
 
 const HOSTS: usize = 10;
 
@@ -50,7 +50,8 @@ fn ten_hosts_at_once_on_an_empty_database_all_serve() {
     let chain = Chain::start();
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let hosts = in_parallel(HOSTS, |_| {
-        Host::start(&chain, HostOptions::default().folder(&folder))
+        let options = HostOptions::default().folder(&folder);
+        Host::start(&chain, options.without_first_tick())
     });
     // The first request to each opens the database: all at once.
     let replies = in_parallel(HOSTS, |index| {
@@ -59,6 +60,9 @@ fn ten_hosts_at_once_on_an_empty_database_all_serve() {
     for reply in replies {
         reply.expect_status(201);
     }
+    for reply in in_parallel(HOSTS, |index| tick(hosts[index].url())) {
+        reply.expect_status(200);
+    }
     for host in &hosts {
         let health = get(&format!("{}/wallet/health", host.url()));
         assert_eq!(health.expect_status(200).json()["status"], "ok");
@@ -66,7 +70,7 @@ fn ten_hosts_at_once_on_an_empty_database_all_serve() {
     let books = Books::open(&hosts[0]);
     assert_eq!(books.count("SELECT COUNT(*) FROM nodes"), HOSTS as i64);
     let versions = books.texts("SELECT CAST(version AS TEXT) FROM schema_migrations");
-    assert_eq!(versions, ["1"], "the schema was applied once");
+    assert_eq!(versions, ["1", "2"], "the schema was applied once");
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     node.pay(&world.chain.foreign_address(), "1")
         .expect_problem(503, "database_unavailable");
     let log = world.host.log();
-    assert_lists(&log, &["schema version 99, this service knows up to 1"]);
+    assert_lists(&log, &["schema version 99, this service knows up to 2"]);
     assert_eq!(world.books().count("SELECT COUNT(*) FROM payments"), 0);
 }
 
@@ -177,7 +181,9 @@ fn the_specifications_config_is_accepted_as_it_stands() {
 
 #[test]
 fn the_specifications_config_sets_the_chain_node_and_the_limits() {
-    let chain = Chain::start();
+    let mut chain = Chain::start();
+    // The file says `encryption: true`.
+    chain.encrypt("correct horse");
     let text = CONFIG
         .replace("32553", &chain.address().port().to_string())
         .replace("flopcoinrpc", chain.user())
@@ -191,7 +197,9 @@ fn the_specifications_config_sets_the_chain_node_and_the_limits() {
     // What the file has no key for.
     let options = options
         .variable("network", "regtest")
-        .variable("confirmations_required", "1");
+        .variable("confirmations_required", "1")
+        .variable("rpc_wallet_passphrase", "correct horse")
+        .variable("tracker_token", TRACKER_TOKEN);
     let host = Host::launch(options);
     let world = World { chain, host };
     let node = world.funded_node("node_001", &["50"; 3]);
@@ -213,6 +221,24 @@ fn the_specifications_config_sets_the_chain_node_and_the_limits() {
         problem["message"],
         "Rate limit exceeded. Maximum 2 transactions per 3600 seconds"
     );
+}
+
+#[test]
+fn the_specifications_config_is_refused_on_a_wallet_that_is_not_encrypted() {
+    let chain = Chain::start();
+    let text = CONFIG
+        .replace("32553", &chain.address().port().to_string())
+        .replace("flopcoinrpc", chain.user())
+        .replace("your_secure_password", chain.password());
+    let (_folder, options) = config(&text);
+    let (code, said) = Host::refuses(options.variable("network", "regtest"));
+    assert_eq!(code, Some(2), "{said}");
+    assert_lists(
+        &said,
+        &["wallet_encryption is true, but the chain node's wallet is not encrypted"],
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains(chain.password()), "{said}");
 }
 
 #[test]

@@ -78,8 +78,8 @@ pub fn balance(wallet: &duxnet_store::Wallet, as_of: &balance::AsOf) -> Answer {
 fn transaction(stored: &StoredTransaction, height: Option<u32>) -> Transaction {
     let confirmations = match (stored.block_height, height) {
         (Some(block), Some(tip)) => Some(tip.saturating_sub(block).saturating_add(1)),
-        _ if stored.status == "failed" => None,
-        _ => Some(0),
+        (None, _) if stored.status != "failed" => Some(0),
+        _ => None,
     };
     Transaction {
         id: stored.id,

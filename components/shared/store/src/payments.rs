@@ -561,30 +561,6 @@ impl<D: Database> Store<D> {
         .map(|_| ())
     }
 
-    /// Signed payments of a wallet that nobody works on, oldest first.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn interrupted(
-        &self,
-        wallet_id: i64,
-        at: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Payment>, StoreError> {
-        self.database
-            .query(
-                &format!(
-                    "SELECT {COLUMNS} FROM payments
-                     WHERE wallet_id = ? AND state = 'signed' AND lease_until <= ? ORDER BY id LIMIT ?"
-                ),
-                vec![wallet_id.into(), at.unix_seconds().into(), limit.into()],
-            )
-            .await?
-            .into_iter()
-            .map(read)
-            .collect()
-    }
-
     /// A wallet's payment, by the id that clients know.
     ///
     /// # Errors

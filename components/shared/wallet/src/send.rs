@@ -96,9 +96,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         self.store
             .fail_abandoned(Some(wallet.id), self.clock.now())
             .await?;
+        let fee_rate = self.fee_rate().await?;
         let change_address = self.stored_address("wallets.address", &wallet.address)?;
         let deadline = self.after(PATIENCE_SECONDS);
-        let fee_rate = self.fee_rate().await?;
         loop {
             self.check_quota(&wallet).await?;
             let under_way = self.store.under_way(wallet.id).await?;
