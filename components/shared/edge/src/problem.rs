@@ -9,9 +9,10 @@ use duxnet_wallet::chain::ChainError;
 const SHORTLY_SECONDS: u32 = 1;
 /// Seconds after which a client may try again what needs an operator or a restart.
 const LATER_SECONDS: u32 = 10;
-/// How Core refuses a payment one of whose coins it does not know: spent elsewhere, or the change of a
-/// payment that left its mempool and is about to be sent again.
+/// How Core refuses to send, and to sign, a payment one of whose coins it does not know: spent
+/// elsewhere, or the change of a payment that left its mempool and is about to be sent again.
 const MISSING_INPUTS: i32 = -25;
+const INPUT_NOT_FOUND: &str = "Input not found or already spent";
 /// How Core refuses a payment whose unconfirmed ancestors are too many (FACTS 0.1).
 const LONG_CHAIN: &str = "too-long-mempool-chain";
 
@@ -129,12 +130,15 @@ fn chain_problem(error: &ChainError) -> Problem {
                 .detail("too many payments in a row wait for a block; nothing was paid")
                 .retry_after(LATER_SECONDS)
         }
-        ChainError::Rejected {
-            code: MISSING_INPUTS,
-            ..
-        } => Problem::new(Code::CoinsBusy)
-            .detail("the chain node does not have one of the coins at the moment; nothing was paid")
-            .retry_after(LATER_SECONDS),
+        ChainError::Rejected { code, message }
+            if *code == MISSING_INPUTS || message.contains(INPUT_NOT_FOUND) =>
+        {
+            Problem::new(Code::CoinsBusy)
+                .detail(
+                    "the chain node does not have one of the coins at the moment; nothing was paid",
+                )
+                .retry_after(LATER_SECONDS)
+        }
         ChainError::Rejected { .. } => {
             Problem::new(Code::ChainRejected).detail("the chain node refused; nothing was paid")
         }
