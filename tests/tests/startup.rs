@@ -1,6 +1,7 @@
 //! Starting: many hosts at once, another schema, and settings that are at fault.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use serde_json::json;
 use std::sync::Arc;
 use tests::{Books, Chain, Host, HostOptions, Node, TRACKER_TOKEN, World, get, in_parallel, tick};
 
@@ -202,6 +203,11 @@ fn the_specifications_config_sets_the_chain_node_and_the_limits() {
         .variable("tracker_token", TRACKER_TOKEN);
     let host = Host::launch(options);
     let world = World { chain, host };
+    if world.chain.is_real() {
+        // There the faucet is the node's own wallet.
+        let unlock = json!(["correct horse", 60]);
+        world.chain.rpc("walletpassphrase", unlock).unwrap();
+    }
     let node = world.funded_node("node_001", &["50"; 3]);
     let recipient = world.chain.foreign_address();
     let problem = node
