@@ -491,10 +491,9 @@ fn a_drift_stops_payments_until_an_operator_resumes_them() {
     let refused = node.pay(&recipient, "5");
     assert!(refused.header("retry-after").is_some());
     let refused = refused.expect_problem(503, "sends_stopped");
-    assert!(
-        refused["detail"].as_str().unwrap().contains("7.0 FLOP"),
-        "{refused}"
-    );
+    // How much is the operator's to know.
+    assert!(!refused.to_string().contains("7.0"), "{refused}");
+    assert!(world.host.log().contains("disagree on 7.0 FLOP"));
     let health = request(
         "GET",
         &format!("{}/wallet/health", world.host.url()),

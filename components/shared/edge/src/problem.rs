@@ -73,8 +73,8 @@ fn problem_of(error: &WalletError) -> Problem {
             .retry_after(SHORTLY_SECONDS),
         WalletError::AnotherChain { .. } => Problem::new(Code::ChainBadResponse)
             .detail("the chain node is on another chain than the ledger; nothing was paid"),
-        WalletError::SendsStopped(reason) => Problem::new(Code::SendsStopped)
-            .detail(format!("{reason}; an operator has to look"))
+        WalletError::SendsStopped(_) => Problem::new(Code::SendsStopped)
+            .detail("an operator has to look; nothing was paid")
             .retry_after(LATER_SECONDS),
         WalletError::PaymentFailed => Problem::new(Code::PaymentFailed)
             .detail("the payment of this idempotency key was sent and will never confirm: pay again with another key"),

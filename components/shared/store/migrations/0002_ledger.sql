@@ -364,6 +364,7 @@ BEGIN
         ON CONFLICT (txid, vout) DO UPDATE SET
             state = excluded.state, height = excluded.height, block_hash = excluded.block_hash,
             block_time = excluded.block_time, settled = 0,
+            is_own = excluded.is_own, is_change = excluded.is_change,
             cause = CASE WHEN excluded.height IS NULL THEN 'dropped' ELSE 'reorganisation' END,
             changed_at = excluded.changed_at
             WHERE (excluded.height IS NOT NULL AND outputs.block_hash IS NOT excluded.block_hash)
@@ -421,20 +422,18 @@ END;
 
 -- Verb: these transactions were seen, with their block's place or (all null) in the mempool. Payments
 -- first, because they make outputs; outputs before what spends them.
-CREATE VIEW seen_transactions AS SELECT '' AS txs, 0 AS at WHERE 0;
+CREATE VIEW seen_transactions AS SELECT '' AS payments, '' AS outputs, '' AS inputs, 0 AS at WHERE 0;
 
 CREATE TRIGGER seen_transactions_insert INSTEAD OF INSERT ON seen_transactions
 BEGIN
     INSERT INTO seen_payment (id, txid, height, block_hash, at)
-        SELECT value ->> 'payment', value ->> 'txid', value ->> 'height', value ->> 'hash', NEW.at
-        FROM json_each(NEW.txs) WHERE value ->> 'payment' IS NOT NULL;
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, NEW.at FROM json_each(NEW.payments);
     INSERT INTO seen_output (txid, vout, address, value, is_coinbase, height, block_hash, block_time, at)
-        SELECT t.value ->> 'txid', o.value ->> 0, o.value ->> 1, o.value ->> 2, t.value ->> 'coinbase',
-            t.value ->> 'height', t.value ->> 'hash', t.value ->> 'time', NEW.at
-        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.outs') AS o;
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            NEW.at
+        FROM json_each(NEW.outputs);
     INSERT INTO seen_spend (txid, vout, spender, recipient, height, at)
-        SELECT i.value ->> 0, i.value ->> 1, t.value ->> 'txid', t.value ->> 'recipient', t.value ->> 'height', NEW.at
-        FROM json_each(NEW.txs) AS t, json_each(t.value, '$.ins') AS i;
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NEW.at FROM json_each(NEW.inputs);
 END;
 
 -- Verb: with this tip, what is deep enough and what is not.
@@ -455,12 +454,14 @@ BEGIN
     UPDATE transactions SET status = 'confirmed', confirmed_at = (SELECT time FROM blocks WHERE height = block_height)
         WHERE payment_id IS NULL AND transaction_type = 'send' AND status = 'pending'
             AND block_height <= NEW.tip - NEW.required + 1;
-    -- A payment one of whose coins another transaction has spent, deep enough, is dead.
+    -- A payment one of whose coins another transaction has spent, deep enough, is dead; and one that
+    -- spends what a dead one made. Each block finds the next of a chain of them.
     UPDATE payments SET state = 'failed', failure = 'conflict', updated_at = NEW.at
         WHERE state IN ('signed', 'broadcast') AND block_height IS NULL AND EXISTS (
             SELECT 1 FROM payment_inputs AS i JOIN outputs AS o ON o.txid = i.txid AND o.vout = i.vout
-            WHERE i.payment_id = payments.id AND o.spent_by <> payments.txid
-                AND o.spent_height <= NEW.tip - NEW.required + 1
+            WHERE i.payment_id = payments.id AND (
+                o.state = 'dead' OR (o.spent_by <> payments.txid AND o.spent_height <= NEW.tip - NEW.required + 1)
+            )
         );
 END;
 
@@ -604,11 +605,12 @@ BEGIN
 END;
 
 -- What the tracker says. A page of blocks that follow the ledger's last one, [{height, hash, time}],
--- and what in them concerns us, [{txid, height, hash, time, coinbase, payment, recipient,
--- ins: [[txid, vout]], outs: [[vout, address, value]]}]. Each transaction carries its block's place:
--- looking it up in the page for every output would read the page once for each.
+-- and what in them concerns us, in lists whose lines are whole in themselves:
+-- payments [payments.id, txid, height, block hash], outputs [txid, vout, address, value, coinbase,
+-- height, block hash, block time], inputs [txid, vout, spender, recipient, height].
 CREATE VIEW apply_blocks AS
-SELECT '' AS base_hash, '' AS blocks, '' AS txs, 0 AS required, 0 AS maturity, 0 AS at WHERE 0;
+SELECT '' AS base_hash, '' AS blocks, '' AS payments, '' AS outputs, '' AS inputs, 0 AS required, 0 AS maturity, 0 AS at
+WHERE 0;
 
 CREATE TRIGGER apply_blocks_insert INSTEAD OF INSERT ON apply_blocks
 BEGIN
@@ -616,7 +618,7 @@ BEGIN
     INSERT INTO blocks (height, hash, time)
         SELECT value ->> 'height', value ->> 'hash', value ->> 'time' FROM json_each(NEW.blocks);
     UPDATE chain_state SET (height, hash, block_time) = (SELECT height, hash, time FROM blocks ORDER BY height DESC LIMIT 1);
-    INSERT INTO seen_transactions (txs, at) VALUES (NEW.txs, NEW.at);
+    INSERT INTO seen_transactions (payments, outputs, inputs, at) VALUES (NEW.payments, NEW.outputs, NEW.inputs, NEW.at);
     INSERT INTO settle (tip, required, maturity, at) SELECT height, NEW.required, NEW.maturity, NEW.at FROM chain_state;
     DELETE FROM blocks WHERE height < (SELECT height FROM chain_state) - 10000;
     INSERT INTO tell_balances (at) VALUES (NEW.at);
@@ -647,7 +649,8 @@ END;
 -- The mempool as it is on the ledger's last block: every txid in it, those looked at for the first
 -- time, and what they say.
 CREATE VIEW apply_mempool AS
-SELECT '' AS base_hash, '' AS txids, '' AS looked_at, '' AS txs, 0 AS at WHERE 0;
+SELECT '' AS base_hash, '' AS txids, '' AS looked_at, '' AS payments, '' AS outputs, '' AS inputs, 0 AS at
+WHERE 0;
 
 CREATE TRIGGER apply_mempool_insert INSTEAD OF INSERT ON apply_mempool
 BEGIN
@@ -666,9 +669,17 @@ BEGIN
             AND txid NOT IN (SELECT value FROM json_each(NEW.txids))
             AND NOT EXISTS (
                 SELECT 1 FROM payments AS p WHERE p.txid = outputs.txid AND p.state IN ('signed', 'broadcast', 'confirmed')
+                    -- Nor does a payment whose own coin is gone give anybody money.
+                    AND NOT EXISTS (
+                        SELECT 1 FROM payment_inputs AS i JOIN outputs AS c ON c.txid = i.txid AND c.vout = i.vout
+                        WHERE i.payment_id = p.id AND c.state IN ('missing', 'dead')
+                    )
             );
     UPDATE outputs SET state = 'unconfirmed', cause = 'dropped', changed_at = NEW.at
         WHERE state = 'missing' AND is_coinbase = 0 AND txid IN (SELECT value FROM json_each(NEW.txids));
-    INSERT INTO seen_transactions (txs, at) VALUES (NEW.txs, NEW.at);
+    INSERT INTO seen_transactions (payments, outputs, inputs, at) VALUES (NEW.payments, NEW.outputs, NEW.inputs, NEW.at);
     INSERT INTO tell_balances (at) VALUES (NEW.at);
 END;
+
+-- What was confirmed before the ledger is looked for in the chain once more.
+UPDATE payments SET state = 'broadcast', block_height = NULL, confirmed_at = NULL WHERE state = 'confirmed';

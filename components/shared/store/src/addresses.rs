@@ -58,7 +58,7 @@ impl<D: Database> Store<D> {
     /// none, and others.
     pub async fn insert_address(&self, new: &NewAddress) -> Result<StoredAddress, StoreError> {
         let [hash, expires_at] = columns(new.signature.as_ref());
-        let address = pool::or_from_pool("?1");
+        let address = pool::or_from_pool("?1", "?3");
         let result = self
             .first(
                 &format!(

@@ -104,49 +104,73 @@ pub enum Applied {
 }
 
 #[derive(Serialize)]
-struct WireTransaction<'a> {
-    txid: &'a str,
-    height: Option<u32>,
-    hash: Option<&'a str>,
-    time: Option<i64>,
-    coinbase: u8,
-    payment: Option<i64>,
-    recipient: &'a str,
-    ins: Vec<(&'a str, u32)>,
-    outs: Vec<(u32, &'a str, u64)>,
-}
-
-#[derive(Serialize)]
 struct WireBlock<'a> {
     height: u32,
     hash: &'a str,
     time: i64,
 }
 
-/// Transactions of a block, or of the mempool.
-fn wire<'a>(
-    transactions: &'a [SeenTransaction],
-    block: Option<&'a LedgerBlock>,
-) -> impl Iterator<Item = WireTransaction<'a>> {
-    transactions.iter().map(move |transaction| WireTransaction {
-        txid: transaction.txid.as_str(),
-        height: block.map(|block| block.height),
-        hash: block.map(|block| block.hash.as_str()),
-        time: block.map(|block| block.time.unix_seconds()),
-        coinbase: transaction.is_coinbase.into(),
-        payment: transaction.payment,
-        recipient: &transaction.recipient,
-        ins: transaction
-            .inputs
-            .iter()
-            .map(|input| (input.txid.as_str(), input.vout))
-            .collect(),
-        outs: transaction
-            .outputs
-            .iter()
-            .map(|output| (output.vout, output.address.as_str(), output.value.florins()))
-            .collect(),
-    })
+/// Transactions of blocks, or of the mempool, as flat lists: each line carries what it needs, because
+/// looking it up in its transaction would read that once for each.
+#[derive(Default)]
+struct Wire<'a> {
+    /// payment, txid, height, block hash
+    payments: Vec<(i64, &'a str, Option<u32>, Option<&'a str>)>,
+    /// txid, vout, address, value, coinbase, height, block hash, block time
+    outputs: Vec<WireOutput<'a>>,
+    /// txid, vout, spender, recipient, height
+    inputs: Vec<(&'a str, u32, &'a str, &'a str, Option<u32>)>,
+}
+
+type WireOutput<'a> = (
+    &'a str,
+    u32,
+    &'a str,
+    u64,
+    u8,
+    Option<u32>,
+    Option<&'a str>,
+    Option<i64>,
+);
+
+impl<'a> Wire<'a> {
+    fn add(&mut self, transactions: &'a [SeenTransaction], block: Option<&'a LedgerBlock>) {
+        let height = block.map(|block| block.height);
+        let hash = block.map(|block| block.hash.as_str());
+        let time = block.map(|block| block.time.unix_seconds());
+        for transaction in transactions {
+            let txid = transaction.txid.as_str();
+            self.payments
+                .extend(transaction.payment.map(|id| (id, txid, height, hash)));
+            self.outputs
+                .extend(transaction.outputs.iter().map(|output| {
+                    let is_coinbase = transaction.is_coinbase.into();
+                    let (address, value) = (output.address.as_str(), output.value.florins());
+                    (
+                        txid,
+                        output.vout,
+                        address,
+                        value,
+                        is_coinbase,
+                        height,
+                        hash,
+                        time,
+                    )
+                }));
+            self.inputs.extend(transaction.inputs.iter().map(|input| {
+                let recipient = transaction.recipient.as_str();
+                (input.txid.as_str(), input.vout, txid, recipient, height)
+            }));
+        }
+    }
+
+    fn parameters(&self) -> [Value; 3] {
+        [
+            json(&self.payments),
+            json(&self.outputs),
+            json(&self.inputs),
+        ]
+    }
 }
 
 fn json(value: &impl Serialize) -> Value {
@@ -231,7 +255,7 @@ impl<D: Database> Store<D> {
     }
 
     /// Makes the caller the tracker until `until` and gives the lease's name; none while another
-    /// one is. A lease that ends later than any could was given before the clock was set back.
+    /// one is. A lease that ends a minute later than any could was given before the clock was set back.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -242,7 +266,7 @@ impl<D: Database> Store<D> {
     ) -> Result<Option<String>, StoreError> {
         self.first(
             "UPDATE chain_state SET lease_holder = lower(hex(randomblob(16))), lease_until = ?1
-             WHERE lease_until <= ?2 OR lease_until > ?1 RETURNING lease_holder",
+             WHERE lease_until <= ?2 OR lease_until > ?1 + 60 RETURNING lease_holder",
             vec![until.unix_seconds().into(), at.unix_seconds().into()],
         )
         .await?
@@ -415,19 +439,22 @@ impl<D: Database> Store<D> {
                 time: seen.block.time.unix_seconds(),
             })
             .collect();
-        let transactions: Vec<WireTransaction<'_>> = blocks
-            .iter()
-            .flat_map(|seen| wire(&seen.transactions, Some(&seen.block)))
-            .collect();
+        let mut wire = Wire::default();
+        for seen in blocks {
+            wire.add(&seen.transactions, Some(&seen.block));
+        }
+        let [payments, outputs, inputs] = wire.parameters();
         applied(
             self.database
                 .query(
-                    "INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at)
-                     VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO apply_blocks (base_hash, blocks, payments, outputs, inputs, required, maturity, at)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     vec![
                         base.map(BlockHash::as_str).into(),
                         json(&places),
-                        json(&transactions),
+                        payments,
+                        outputs,
+                        inputs,
                         depths.required.into(),
                         depths.maturity.into(),
                         at.unix_seconds().into(),
@@ -506,15 +533,21 @@ impl<D: Database> Store<D> {
             let list: Vec<&str> = txids.iter().map(Txid::as_str).collect();
             json(&list)
         };
+        let mut wire = Wire::default();
+        wire.add(transactions, None);
+        let [payments, outputs, inputs] = wire.parameters();
         applied(
             self.database
                 .query(
-                    "INSERT INTO apply_mempool (base_hash, txids, looked_at, txs, at) VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO apply_mempool (base_hash, txids, looked_at, payments, outputs, inputs, at)
+                     VALUES (?, ?, ?, ?, ?, ?, ?)",
                     vec![
                         base.map(BlockHash::as_str).into(),
                         ids(mempool),
                         ids(looked_at),
-                        json(&wire(transactions, None).collect::<Vec<_>>()),
+                        payments,
+                        outputs,
+                        inputs,
                         at.unix_seconds().into(),
                     ],
                 )
@@ -718,8 +751,7 @@ impl<D: Database> Store<D> {
             .collect()
     }
 
-    /// The confirmed coins at these addresses that the ledger holds unspent and no payment has
-    /// taken, and those that a payment has.
+    /// The confirmed coins at these addresses that the ledger holds unspent.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -729,7 +761,8 @@ impl<D: Database> Store<D> {
     ) -> Result<Vec<LedgerCoin>, StoreError> {
         self.database
             .query(
-                "SELECT o.txid, o.vout, o.value, o.reserved_by IS NOT NULL OR o.spent_by IS NOT NULL
+                "SELECT o.txid, o.vout, o.value,
+                    o.reserved_by IS NOT NULL OR o.spent_by IS NOT NULL OR (o.is_coinbase = 1 AND o.settled = 0)
                  FROM json_each(?) AS asked JOIN outputs AS o ON o.address = asked.value
                  WHERE o.state = 'confirmed' AND o.spent_height IS NULL",
                 vec![json(&addresses)],
@@ -761,6 +794,6 @@ pub struct LedgerCoin {
     pub outpoint: OutPoint,
     /// What it is worth.
     pub value: Amount,
-    /// A payment has taken it: the chain node may count it as spent or not.
+    /// A payment has taken it, or it is an immature coinbase: the chain node may list it or not.
     pub is_taken: bool,
 }

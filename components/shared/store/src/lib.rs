@@ -32,6 +32,7 @@ pub use nodes::{Node, NodeChange};
 pub use payments::{
     FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
 };
+pub use pool::POOL_MAX_AGE_SECONDS;
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};

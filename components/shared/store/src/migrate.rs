@@ -240,15 +240,17 @@ mod tests {
         };
         expect([0, 0, 0, 0], "broadcast");
         // The coin, which the payment has taken, and then the payment.
-        run("INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at) VALUES (NULL,
-             '[{\"height\":1,\"hash\":\"a\",\"time\":1}]',
-             '[{\"txid\":\"coin\",\"height\":1,\"hash\":\"a\",\"time\":1,\"coinbase\":0,\"recipient\":\"own\",
-                \"ins\":[],\"outs\":[[0,\"own\",100]]}]', 1, 7, 1)");
+        run(
+            "INSERT INTO apply_blocks (base_hash, blocks, payments, outputs, inputs, required, maturity, at) VALUES (
+             NULL, '[{\"height\":1,\"hash\":\"a\",\"time\":1}]', '[]',
+             '[[\"coin\",0,\"own\",100,0,1,\"a\",1]]', '[]', 1, 7, 1)",
+        );
         expect([0, 100, 0, 100], "broadcast");
-        run("INSERT INTO apply_blocks (base_hash, blocks, txs, required, maturity, at) VALUES ('a',
-             '[{\"height\":2,\"hash\":\"b\",\"time\":2}]',
-             '[{\"txid\":\"paid\",\"height\":2,\"hash\":\"b\",\"time\":2,\"coinbase\":0,\"payment\":1,
-                \"recipient\":\"other\",\"ins\":[[\"coin\",0]],\"outs\":[[1,\"own\",30]]}]', 1, 7, 2)");
+        run(
+            "INSERT INTO apply_blocks (base_hash, blocks, payments, outputs, inputs, required, maturity, at) VALUES (
+             'a', '[{\"height\":2,\"hash\":\"b\",\"time\":2}]', '[[1,\"paid\",2,\"b\"]]',
+             '[[\"paid\",1,\"own\",30,0,2,\"b\",2]]', '[[\"coin\",0,\"paid\",\"other\",2]]', 1, 7, 2)",
+        );
         expect([30, 30, 0, 0], "confirmed");
         let store = crate::Store::new(database);
         assert_eq!(block_on(store.recount()).unwrap(), Vec::<i64>::new());

@@ -5,10 +5,19 @@ use crate::row::Columns;
 use crate::{Database, DatabaseError, Store, StoreError};
 use duxnet_units::Address;
 
-/// The parameter's address, or, where it is null, the pool's oldest. The insert that uses it takes
-/// it out of the pool (trigger `addresses_inserted`).
-pub(crate) fn or_from_pool(parameter: &str) -> String {
-    format!("COALESCE({parameter}, (SELECT address FROM address_pool ORDER BY id LIMIT 1))")
+/// A ledger that was level with the chain so long ago may be a backup that was put back: the pool's
+/// addresses can have been handed out since it was made, and are used no more.
+pub const POOL_MAX_AGE_SECONDS: i64 = 20;
+
+/// The parameter's address, or, where it is null, the pool's oldest at the time `at`, another
+/// parameter. The insert that uses it takes it out of the pool (trigger `addresses_inserted`).
+pub(crate) fn or_from_pool(address: &str, at: &str) -> String {
+    format!(
+        "COALESCE({address}, (
+            SELECT address FROM address_pool
+            WHERE (SELECT synced_at FROM chain_state) >= {at} - {POOL_MAX_AGE_SECONDS} ORDER BY id LIMIT 1
+        ))"
+    )
 }
 
 /// Tells an empty pool and a replay apart from other failures.
@@ -32,6 +41,17 @@ impl<D: Database> Store<D> {
             .await?
             .ok_or_else(|| DatabaseError("an aggregate returned no row".into()))?;
         Columns::of(row).small("count")
+    }
+
+    /// Gives up the pool's addresses; their keys are lost to nobody.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn empty_pool(&self) -> Result<(), StoreError> {
+        self.database
+            .query("DELETE FROM address_pool", Vec::new())
+            .await?;
+        Ok(())
     }
 
     /// Adds addresses to the pool; one that belongs to a wallet already is left out.

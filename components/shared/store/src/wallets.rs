@@ -109,7 +109,7 @@ impl<D: Database> Store<D> {
     /// there is none, and others.
     pub async fn insert_wallet(&self, wallet: &NewWallet) -> Result<Option<Wallet>, StoreError> {
         let [hash, expires_at] = columns(wallet.signature.as_ref());
-        let address = pool::or_from_pool("?3");
+        let address = pool::or_from_pool("?3", "?4");
         let sql = format!(
             "INSERT INTO wallets (node_id, wallet_name, address, created_at, updated_at, idempotency_key, request_hash,
                 signature_hash, signature_expires_at)

@@ -127,6 +127,12 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                         .checked_add(coming)
                         .is_some_and(|sum| sum < needed)
                     {
+                        let state = self.store.chain_state().await?;
+                        let height = state.block.map(|block| block.height);
+                        if state.synced_at.is_none() || height < state.tip_height {
+                            // What is there may not be in the ledger yet.
+                            return Err(WalletError::Syncing);
+                        }
                         return Err(WalletError::InsufficientBalance { available, needed });
                     }
                     self.wait_for_change(&wallet, later.progress, deadline)

@@ -575,6 +575,104 @@ fn the_pool_fills_and_wallets_take_from_it_without_the_node() {
     assert_eq!(world.line("SELECT COUNT(*) FROM address_pool"), "48");
 }
 
+#[test]
+fn a_backup_that_is_put_back_hands_no_address_out_twice() {
+    let world = World::empty();
+    world.tick();
+    assert_eq!(world.line("SELECT COUNT(*) FROM address_pool"), "10");
+    let restored = world.copy();
+    let first = world.create_wallet("node_001");
+    restored.clock.advance(30);
+    assert_ne!(restored.create_wallet("node_002"), first);
+    restored.tick();
+    for node in ["node_003", "node_004"] {
+        assert_ne!(restored.create_wallet(node), first);
+    }
+}
+
+#[test]
+fn transactions_with_thousands_of_our_outputs_are_taken_in_piece_by_piece() {
+    let world = World::with_coins(&[COIN]);
+    let address = world.line("SELECT address FROM wallets");
+    let outputs = vec![(address.as_str(), FLOP / 100); 2_900];
+    for index in 0..3 {
+        let input = OutPoint {
+            txid: Txid::from_wire_bytes([0x77; 32]),
+            vout: index,
+        };
+        world.node.borrow_mut().transaction(vec![input], &outputs);
+    }
+    let sum = 3 * 2_900 * FLOP / 100;
+    world.tick();
+    assert_eq!(world.balance("node_001"), [COIN, COIN, sum, 0]);
+    world.node.borrow_mut().mine();
+    world.node.borrow_mut().mine();
+    world.tick();
+    assert_eq!(world.balance("node_001"), [COIN + sum, COIN + sum, 0, 0]);
+    world.assert_recount("thousands");
+}
+
+#[test]
+fn an_immature_coinbase_is_no_drift() {
+    let world = World::with_coins(&[COIN]);
+    let address = world.line("SELECT address FROM wallets");
+    world.node.borrow_mut().mine_to(&address, COIN);
+    world.clock.advance(2);
+    world.tick();
+    assert_eq!(world.line("SELECT watchdog_drift FROM chain_state"), "0");
+    world.send(&pay(FLOP, "a")).unwrap();
+}
+
+#[test]
+fn what_was_paid_from_a_deposit_that_vanished_leaves_the_balance_until_it_is_back() {
+    let world = World::with_coins(&[COIN]);
+    let deposit = world.line("SELECT txid FROM outputs");
+    world.send(&pay(10 * FLOP, "a")).unwrap();
+    world.node.borrow_mut().undo(1);
+    world.node.borrow_mut().forget_mempool();
+    world.node.borrow_mut().mine_empty(2);
+    world.tick();
+    world.tick();
+    assert_eq!(world.balance("node_001"), [0, 0, 0, 0]);
+    assert_eq!(payments(&world), "broadcast");
+    world.assert_recount("vanished");
+
+    let deposit = world.node.borrow().known(&deposit);
+    world.node.borrow_mut().put_back(deposit);
+    world.node.borrow_mut().mine();
+    world.clock.advance(LONG);
+    world.tick();
+    world.node.borrow_mut().mine();
+    world.tick();
+    let change = 90 * FLOP - FEE;
+    assert_eq!(payments(&world), "confirmed");
+    assert_eq!(world.balance("node_001"), [change, change, 0, 0]);
+    world.assert_books("back");
+}
+
+#[test]
+fn a_payment_from_the_change_of_a_dead_one_is_dead_too() {
+    let world = World::with_coins(&[COIN]);
+    let coin = coin_of(&world, "node_001");
+    world.send(&pay(10 * FLOP, "a")).unwrap();
+    world.send(&pay(20 * FLOP, "b")).unwrap();
+    world.tick();
+    let child = world.line("SELECT txid FROM payments WHERE amount = 2000000000");
+    world.node.borrow_mut().forget(&child);
+    world
+        .node
+        .borrow_mut()
+        .transaction(vec![coin], &[(STRANGER, COIN - FEE)]);
+    world.node.borrow_mut().mine();
+    world.node.borrow_mut().mine();
+    world.tick();
+    world.node.borrow_mut().mine();
+    world.tick();
+    assert_eq!(payments(&world), "failed; failed");
+    assert_eq!(world.balance("node_001"), [0, 0, 0, 0]);
+    world.assert_recount("both dead");
+}
+
 // What the tracker meets, one thing after another. Each leaves the world so that a tick is due.
 const STORY: [fn(&World); 12] = [
     |world| {

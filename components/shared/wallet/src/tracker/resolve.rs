@@ -6,6 +6,7 @@ use crate::chain::{ChainError, Reader, Relay, Standing};
 use crate::send::stored_bytes;
 use crate::{Clock, Service, WalletError};
 use duxnet_store::{Database, FIRST_PAUSE_SECONDS, Payment, PaymentState};
+use duxnet_units::transaction::Transaction;
 
 /// Payments that one run sends again.
 const PAYMENTS: u32 = 20;
@@ -47,9 +48,16 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         payment: &Payment,
         report: &mut Report,
     ) -> Result<(), WalletError> {
-        let Some(signed) = stored_bytes(payment) else {
+        let Some(mut signed) = stored_bytes(payment) else {
             return Ok(());
         };
+        // The payment may have been seen under another id than its own bytes have.
+        if let Some(own) = hex::decode(&signed.hex)
+            .ok()
+            .and_then(|bytes| Transaction::decode(&bytes).ok())
+        {
+            signed.txid = own.txid;
+        }
         let now = self.clock.now();
         let next = self.after(pause_seconds(payment.broadcast_attempts));
         if !self

@@ -6,13 +6,21 @@
 use super::LEASE_SECONDS;
 use crate::chain::{Block, ChainError, ChainTransaction, Reader, Snapshot};
 use crate::{Clock, Service, WalletError};
-use duxnet_store::{Applied, ChainState, Database, Depths, LedgerBlock, SeenBlock};
+use duxnet_store::{
+    Applied, ChainState, Database, Depths, LedgerBlock, POOL_MAX_AGE_SECONDS, SeenBlock,
+    SeenTransaction,
+};
 use duxnet_units::{Network, Timestamp, Txid};
 
 /// Blocks of one page; the gateway gives fewer when they are large.
 const PAGE_BLOCKS: u32 = 64;
 /// Mempool transactions of one page.
 const PAGE_TRANSACTIONS: u32 = 100;
+/// Outputs and inputs of ours that one statement puts into the ledger: a second's work, while nobody
+/// else can write.
+const STATEMENT_ROWS: usize = 5_000;
+/// Blocks that one statement takes back.
+const ROLL_BACK_BLOCKS: u32 = 200;
 /// Blocks compared at once to find where a reorganisation begins.
 const FORK_BLOCKS: u32 = 100;
 /// How far below the tip the ledger begins on a chain that concerns none of its wallets yet, so
@@ -39,6 +47,11 @@ const fn coinbase_maturity(network: Network) -> u32 {
     }
 }
 
+/// How much of a statement a transaction takes.
+fn rows_of(transaction: &SeenTransaction) -> usize {
+    transaction.outputs.len() + transaction.inputs.len()
+}
+
 impl<D: Database, C: Clock> Service<'_, D, C> {
     /// Brings the ledger level, page by page, until `deadline`.
     ///
@@ -51,6 +64,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         deadline: Timestamp,
     ) -> Result<Level, WalletError> {
         let mut level = Level::default();
+        let oldest = self.after(-POOL_MAX_AGE_SECONDS);
+        if self.store.chain_state().await?.synced_at < Some(oldest) {
+            self.store.empty_pool().await?;
+        }
         loop {
             let snapshot = chain.snapshot().await?;
             if snapshot.network != self.policy.network {
@@ -108,7 +125,16 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             self.roll_back(chain, state).await?;
             return Ok(0);
         }
-        let seen = self.seen_blocks(blocks).await?;
+        let mut seen = self.seen_blocks(blocks).await?;
+        let mut rows = 0;
+        let fits = seen
+            .iter()
+            .take_while(|block| {
+                rows += block.transactions.iter().map(rows_of).sum::<usize>();
+                rows <= STATEMENT_ROWS
+            })
+            .count();
+        seen.truncate(fits.max(1));
         let base = state.block.as_ref().map(|block| &block.hash);
         let depths = Depths {
             required: self.policy.confirmations_required,
@@ -155,12 +181,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                     .is_some_and(|theirs| theirs.hash == ours.hash)
             });
             if let Some((block, _)) = common {
-                if block.hash != last.hash {
-                    self.store
-                        .roll_back(&last.hash, block, self.clock.now())
-                        .await?;
-                }
-                return Ok(());
+                return self.roll_back_towards(last, block).await;
             }
             match ours.last().and_then(|lowest| lowest.height.checked_sub(1)) {
                 Some(below) if ours.len() == FORK_BLOCKS as usize => from = below,
@@ -171,6 +192,31 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 }
             }
         }
+    }
+
+    /// One step of the way back; the next look at the chain takes the next.
+    async fn roll_back_towards(
+        &self,
+        last: &LedgerBlock,
+        common: &LedgerBlock,
+    ) -> Result<(), WalletError> {
+        let step = last.height.saturating_sub(ROLL_BACK_BLOCKS);
+        let nearer = if common.height < step {
+            self.store
+                .blocks_down_from(step, 1)
+                .await?
+                .into_iter()
+                .next()
+        } else {
+            None
+        };
+        let to = nearer.as_ref().unwrap_or(common);
+        if to.hash != last.hash {
+            self.store
+                .roll_back(&last.hash, to, self.clock.now())
+                .await?;
+        }
+        Ok(())
     }
 
     /// Where a ledger without blocks begins: before the first of its addresses was made.
@@ -217,10 +263,21 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 .flatten()
                 .collect();
         }
-        let looked_at: Vec<Txid> = found.iter().map(|t| t.txid.clone()).collect();
         let mut ours = self.recognise(&found.iter().collect::<Vec<_>>()).await?;
         // In the order of the mempool: parents come before the children that spend them.
-        let transactions: Vec<_> = looked_at.iter().filter_map(|id| ours.remove(id)).collect();
+        let (mut looked_at, mut transactions): (Vec<Txid>, Vec<SeenTransaction>) =
+            Default::default();
+        let mut rows = 0;
+        for txid in found.into_iter().map(|transaction| transaction.txid) {
+            let seen = ours.remove(&txid);
+            rows += seen.as_ref().map_or(0, rows_of);
+            if rows > STATEMENT_ROWS && !looked_at.is_empty() {
+                break;
+            }
+            looked_at.push(txid);
+            transactions.extend(seen);
+        }
+        let is_all = rows <= STATEMENT_ROWS && unknown.len() < PAGE_TRANSACTIONS as usize;
         let base = state.block.as_ref().map(|block| &block.hash);
         let applied = self
             .store
@@ -233,6 +290,6 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             )
             .await?;
         // One that left between the two questions is no reason to look again.
-        Ok(applied == Applied::Done && unknown.len() < PAGE_TRANSACTIONS as usize)
+        Ok(applied == Applied::Done && is_all)
     }
 }

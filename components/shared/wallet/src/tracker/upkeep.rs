@@ -10,6 +10,9 @@ const POOL: u32 = 50;
 /// Addresses made in one run: each can cost the node tens of milliseconds of disk flush.
 const POOL_STEP: u32 = 10;
 
+/// After a backup that failed, or whose end is not known.
+const RETRY_BACKUP_SECONDS: i64 = 3_600;
+
 impl<D: Database, C: Clock> Service<'_, D, C> {
     pub(super) async fn fill_pool(&self, chain: &impl Keys) -> Result<(), WalletError> {
         let size = self.store.pool_size().await?;
@@ -44,7 +47,14 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         }
         // The node never overwrites a backup, so each has a name of its own.
         let name = format!("duxnet-{}.dat", now.unix_seconds());
-        chain.backup(&name).await?;
-        Ok(self.store.note_backup(self.clock.now()).await?)
+        // Noted first: one that takes the node longer than a call may is made all the same, and must
+        // not be begun again and again.
+        self.store.note_backup(now).await?;
+        let made = chain.backup(&name).await;
+        if made.is_err() {
+            let again = i64::from(interval).min(RETRY_BACKUP_SECONDS) - i64::from(interval);
+            self.store.note_backup(self.after(again)).await?;
+        }
+        Ok(made?)
     }
 }

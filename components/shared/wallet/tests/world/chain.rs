@@ -225,6 +225,11 @@ impl FakeNode {
         self.mempool = mempool;
     }
 
+    /// Forgets one transaction of the mempool.
+    pub fn forget(&mut self, txid: &str) {
+        self.mempool.retain(|t| t.txid.as_str() != txid);
+    }
+
     /// Forgets the mempool, as a restart does.
     pub fn forget_mempool(&mut self) {
         self.mempool.clear();
@@ -414,6 +419,8 @@ impl Reader for FakeChain {
                 .blocks
                 .iter()
                 .flat_map(|block| &block.transactions)
+                // As Core does, nothing of an immature coinbase: here, of any.
+                .filter(|transaction| !transaction.is_coinbase)
                 .flat_map(|t| t.outputs.iter().map(move |output| (t, output)))
                 .filter(|(_, output)| addresses.contains(&output.address.as_str()))
                 .map(|(transaction, output)| Coin {
