@@ -235,7 +235,8 @@ pub async fn snapshot(node: &impl Transport) -> Result<(Tip, Info, Vec<Txid>), F
         call("getblockchaininfo", vec![]),
         call("getinfo", vec![]),
     ];
-    let [mempool, tip, info]: [_; 3] = ask_all(node, &questions)
+    // 67 bytes for each transaction of the mempool, which anybody can fill.
+    let [mempool, tip, info]: [_; 3] = ask_within(node, &questions, MAX_BLOCKS_BYTES)
         .await?
         .try_into()
         .map_err(|_| bad("a batch of another length"))?;

@@ -16,6 +16,9 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(3);
 /// Older than that, the ledger is not followed by anyone.
 const LEDGER_MAX_AGE_SECONDS: i64 = 120;
 
+/// After so many intervals without the end of a round the watchdog is blind.
+const WATCHDOG_ROUNDS: i64 = 10;
+
 type Found = Result<Option<u32>, &'static str>;
 
 async fn check(work: impl Future<Output = Found>) -> Check {
@@ -96,6 +99,16 @@ async fn ledger() -> Found {
     }
     if state.watchdog_drift.is_some_and(|drift| !drift.is_zero()) {
         return Err("ledger and chain node disagree");
+    }
+    let interval = match settings::load().await {
+        Ok(settings) => i64::from(settings.watchdog_interval),
+        Err(_) => 0,
+    };
+    let watched = state.watchdog_at.map(|at| now - at.unix_seconds());
+    if interval > 0
+        && watched.is_some_and(|age| age > WATCHDOG_ROUNDS * interval + LEDGER_MAX_AGE_SECONDS)
+    {
+        return Err("the watchdog has not ended a round for long, see the log");
     }
     match age {
         None => Err("has not seen the chain yet"),

@@ -40,5 +40,6 @@ fn text(view: &View) -> String {
         ("config", check("config")),
         ("database", check("database")),
         ("chain", check("chain")),
+        ("ledger", check("ledger")),
     ])
 }
