@@ -381,16 +381,7 @@ impl<D: Database> Store<D> {
             )
             .await?
             .into_iter()
-            .map(|row| {
-                let mut columns = Columns::of(row);
-                let txid = columns
-                    .optional_txid("outputs.txid")?
-                    .ok_or_else(|| corrupt("outputs.txid", &Value::Null))?;
-                Ok(OutPoint {
-                    txid,
-                    vout: columns.small("outputs.vout")?,
-                })
-            })
+            .map(|row| Columns::of(row).outpoint("outputs.txid, vout"))
             .collect()
     }
 
@@ -509,11 +500,7 @@ impl<D: Database> Store<D> {
             )
             .await?
             .into_iter()
-            .map(|row| {
-                Columns::of(row)
-                    .optional_txid("mempool.txid")?
-                    .ok_or_else(|| corrupt("mempool.txid", &Value::Null))
-            })
+            .map(|row| Columns::of(row).txid("mempool.txid"))
             .collect()
     }
 
@@ -606,11 +593,7 @@ impl<D: Database> Store<D> {
             )
             .await?
             .into_iter()
-            .map(|row| {
-                Columns::of(row)
-                    .optional_txid("outputs.txid")?
-                    .ok_or_else(|| corrupt("outputs.txid", &Value::Null))
-            })
+            .map(|row| Columns::of(row).txid("outputs.txid"))
             .collect()
     }
 
@@ -771,14 +754,8 @@ impl<D: Database> Store<D> {
             .into_iter()
             .map(|row| {
                 let mut columns = Columns::of(row);
-                let txid = columns
-                    .optional_txid("outputs.txid")?
-                    .ok_or_else(|| corrupt("outputs.txid", &Value::Null))?;
                 Ok(LedgerCoin {
-                    outpoint: OutPoint {
-                        txid,
-                        vout: columns.small("outputs.vout")?,
-                    },
+                    outpoint: columns.outpoint("outputs.txid, vout")?,
                     value: columns.amount("outputs.value")?,
                     is_taken: columns.integer("is_taken")? != 0,
                 })

@@ -139,12 +139,6 @@ pub struct Payment {
     pub failure: Option<String>,
     /// When it was reserved.
     pub created_at: Timestamp,
-    /// Once in a block.
-    pub block_height: Option<u32>,
-    /// Once in a block.
-    pub block_hash: Option<String>,
-    /// The time of its block, once deep enough.
-    pub confirmed_at: Option<Timestamp>,
 }
 
 /// What came of a reservation.
@@ -181,8 +175,7 @@ pub struct UnderWay {
 }
 
 pub(crate) const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
-    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at,
-    block_height, block_hash, confirmed_at";
+    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at";
 
 pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
     let mut columns = Columns::of(row);
@@ -208,9 +201,6 @@ pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
         lease_until: columns.time("payments.lease_until")?,
         failure: columns.optional_text("payments.failure")?,
         created_at: columns.time("payments.created_at")?,
-        block_height: columns.optional_small("payments.block_height")?,
-        block_hash: columns.optional_text("payments.block_hash")?,
-        confirmed_at: columns.optional_time("payments.confirmed_at")?,
     })
 }
 

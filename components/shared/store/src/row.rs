@@ -1,7 +1,7 @@
 //! Columns into types, fallibly.
 
 use crate::{Row, StoreError, Value};
-use duxnet_units::{Amount, NodeId, Timestamp, Txid};
+use duxnet_units::{Amount, NodeId, OutPoint, Timestamp, Txid};
 
 /// Walks a row's columns in order.
 pub(crate) struct Columns {
@@ -110,6 +110,19 @@ impl Columns {
     pub(crate) fn node_id(&mut self, column: &'static str) -> Result<NodeId, StoreError> {
         let text = self.text(column)?;
         NodeId::parse(&text).map_err(|_| corrupt(column, &Value::Text(text)))
+    }
+
+    pub(crate) fn txid(&mut self, column: &'static str) -> Result<Txid, StoreError> {
+        self.optional_txid(column)?
+            .ok_or_else(|| corrupt(column, &Value::Null))
+    }
+
+    /// Two columns: txid and vout.
+    pub(crate) fn outpoint(&mut self, column: &'static str) -> Result<OutPoint, StoreError> {
+        Ok(OutPoint {
+            txid: self.txid(column)?,
+            vout: self.small(column)?,
+        })
     }
 
     pub(crate) fn optional_txid(

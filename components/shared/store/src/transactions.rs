@@ -13,8 +13,6 @@ pub struct StoredTransaction {
     pub wallet_id: i64,
     /// Which transaction.
     pub txid: String,
-    /// Which of its outputs.
-    pub vout: u32,
     /// Who was paid.
     pub recipient_address: String,
     /// How much.
@@ -54,7 +52,7 @@ pub struct HistoryFilter {
 
 const COLUMNS: &str =
     "id, wallet_id, txid, recipient_address, amount, transaction_type, status, fee, block_height,
-    created_at, confirmed_at, payment_id, vout, block_hash";
+    created_at, confirmed_at, payment_id, block_hash";
 
 fn read(row: Row) -> Result<StoredTransaction, StoreError> {
     let mut columns = Columns::of(row);
@@ -71,7 +69,6 @@ fn read(row: Row) -> Result<StoredTransaction, StoreError> {
         created_at: columns.time("transactions.created_at")?,
         confirmed_at: columns.optional_time("transactions.confirmed_at")?,
         payment_id: columns.optional_text("transactions.payment_id")?,
-        vout: columns.small("transactions.vout")?,
         block_hash: columns.optional_text("transactions.block_hash")?,
     })
 }
