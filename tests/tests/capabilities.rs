@@ -148,7 +148,7 @@ fn only_the_gateway_reaches_the_network_and_only_send_can_sign() {
     };
     assert_eq!(network, names(&["flopcoin-core"]));
     assert_eq!(signer, names(&["wallet-send"]));
-    assert_eq!(variables, names(&["flopcoin-core", "settings"]));
+    assert_eq!(variables, names(&["flopcoin-core", "keyring", "settings"]));
 }
 
 /// What spin.toml grants a component beyond its code.
@@ -175,22 +175,29 @@ fn no_component_is_granted_more_than_its_world() {
         let imports_any = |prefix: &str| worlds[&id].0.iter().any(|name| name.starts_with(prefix));
         let uses_chain = imports_any("duxnet:chain/");
         let uses_config = imports_any("duxnet:config/");
+        let uses_identity = imports_any("duxnet:identity/");
+        let calls_out = imports_any("wasi:http/client") && grants(&entry).contains("variables");
         let mut allowed = Names::new();
         if imports_any("spin:sqlite/") {
             allowed.insert("sqlite_databases".into());
         }
         // For the dependencies, which inherit exactly these.
-        if uses_chain {
+        if uses_chain || calls_out {
             allowed.insert("allowed_outbound_hosts".into());
         }
-        if uses_config {
+        if uses_config || uses_identity {
             allowed.insert("variables".into());
         }
         assert_eq!(grants(&entry), allowed, "{id}");
 
         if let Some(hosts) = entry.get("allowed_outbound_hosts") {
             let only_the_node = toml::Value::from(vec!["http://{{ rpc_host }}:{{ rpc_port }}"]);
-            assert_eq!(*hosts, only_the_node, "{id}");
+            let anywhere = toml::Value::from(vec!["http://*:*", "https://*:*"]);
+            assert_eq!(
+                *hosts,
+                if calls_out { anywhere } else { only_the_node },
+                "{id}"
+            );
         }
         if let Some(databases) = entry.get("sqlite_databases") {
             assert_eq!(*databases, toml::Value::from(vec!["default"]), "{id}");
@@ -207,12 +214,24 @@ fn no_component_is_granted_more_than_its_world() {
                 uses_chain,
                 "{id}"
             );
+            for (key, interface) in [
+                ("registry_key", "duxnet:identity/registry"),
+                ("webhook_key", "duxnet:identity/webhooks"),
+                ("operator_tokens", "duxnet:config/operator"),
+            ] {
+                let knows = variables.contains_key(key) && id != "config-check";
+                assert!(!knows || imports_any(interface), "{id} knows {key}");
+            }
         }
-        check_dependencies(&id, &entry, uses_chain, uses_config);
+        check_dependencies(&id, &entry, [uses_chain, uses_config, uses_identity]);
     }
 }
 
-fn check_dependencies(id: &str, entry: &Table, uses_chain: bool, uses_config: bool) {
+fn check_dependencies(
+    id: &str,
+    entry: &Table,
+    [uses_chain, uses_config, uses_identity]: [bool; 3],
+) {
     let mut expected = BTreeMap::new();
     if uses_chain {
         expected.insert(
@@ -222,6 +241,9 @@ fn check_dependencies(id: &str, entry: &Table, uses_chain: bool, uses_config: bo
     }
     if uses_config {
         expected.insert("duxnet:config", ("settings", vec!["variables"]));
+    }
+    if uses_identity {
+        expected.insert("duxnet:identity", ("keyring", vec!["variables"]));
     }
     let empty = Table::new();
     let found = entry

@@ -1,5 +1,5 @@
-//! Splits migrations/*.sql into statements, without comments and indentation: every component that
-//! opens the database carries their text.
+//! Splits migrations/*.sql into statements, without comments and indentation, and compresses them:
+//! every component that opens the database carries their text, and few ever read it.
 //!
 //! A statement ends with a line that starts in the first column and ends with a semicolon, so a
 //! trigger's own statements, being indented, stay inside it. What was released is never edited.
@@ -7,20 +7,35 @@
 use std::path::Path;
 use std::{env, fs, io};
 
+/// The highest: it is compressed once and carried many times.
+const COMPRESSION_LEVEL: u8 = 10;
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=migrations");
     let mut files: Vec<_> = fs::read_dir("migrations")?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<_>>()?;
     files.sort();
-    let mut source = String::from("const MIGRATIONS: &[(&str, &[&str])] = &[\n");
-    for file in &files {
-        let statements = statements(&fs::read_to_string(file)?);
-        source += &format!("({:?}, &{statements:?}),\n", name(file));
-    }
-    source += "];\n";
+    let migrations: Vec<(String, Vec<String>)> = files
+        .iter()
+        .map(|file| Ok((name(file), statements(&fs::read_to_string(file)?))))
+        .collect::<io::Result<_>>()?;
+    let text = serde_json::to_vec(&migrations)?;
     let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
-    fs::write(Path::new(&out).join("migrations.rs"), source)
+    let out = Path::new(&out);
+    fs::write(
+        out.join("migrations.deflate"),
+        miniz_oxide::deflate::compress_to_vec(&text, COMPRESSION_LEVEL),
+    )?;
+    fs::write(
+        out.join("migrations.rs"),
+        format!(
+            "const COUNT: i64 = {};\nconst TEXT_BYTES: usize = {};\n\
+             const COMPRESSED: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/migrations.deflate\"));\n",
+            migrations.len(),
+            text.len(),
+        ),
+    )
 }
 
 /// `0001_initial.sql` is `initial`.

@@ -2,9 +2,8 @@
 //! `POST /internal/tracker/resume-sends`: an operator has looked at what stopped payments. Both want
 //! the operator's token.
 
-use duxnet_api::problem::Problem;
 use duxnet_api::request::expect_no_query;
-use duxnet_edge::{Context, chain::ChainNode, render, serve, settings};
+use duxnet_edge::{Context, chain::ChainNode, render, serve, tokens};
 use duxnet_wallet::tracker::TrackerPolicy;
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
@@ -14,13 +13,7 @@ const RESUME: &str = "/internal/tracker/resume-sends";
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "POST", async |call| {
-        let token = settings::tracker_token().await;
-        if !token.is_some_and(|token| call.has_token(&token)) {
-            return Err(Problem::authentication(
-                "Authorization must be Bearer and the tracker_token",
-            )
-            .into());
-        }
+        tokens::scheduler(call).await?;
         expect_no_query(call.query())?;
         let context = Context::open().await?;
         if call.path() == RESUME {
@@ -31,7 +24,15 @@ async fn handle(request: Request) -> impl IntoResponse {
             watchdog_max_drift: context.settings.watchdog_max_drift,
             backup_interval: context.settings.backup_interval,
         };
-        let report = context.service().tick(&ChainNode, &rules).await?;
+        let ledger = context.service().tick(&ChainNode, &rules).await;
+        // Without a chain node the registry goes on.
+        let registry = context
+            .on_registry(async |registry| Ok(registry.tick().await))
+            .await?;
+        for trouble in &registry.troubles {
+            eprintln!("registry: {trouble}");
+        }
+        let report = ledger?;
         for trouble in &report.troubles {
             eprintln!("tracker: {trouble}");
         }

@@ -21,8 +21,8 @@ pub const SETTINGS: [&str; 11] = [
     "backup_interval",
 ];
 
-/// What the gateway, the host's schedule and the internal routes read; only checked here.
-pub const OTHERS: [&str; 8] = [
+/// What the gateway and the host's schedule read; only checked here.
+pub const OTHERS: [&str; 7] = [
     "rpc_host",
     "rpc_port",
     "rpc_user",
@@ -30,13 +30,8 @@ pub const OTHERS: [&str; 8] = [
     "rpc_wallet_passphrase",
     "rpc_timeout_seconds",
     "tracker_interval",
-    TRACKER_TOKEN,
 ];
 
-/// What a caller of the internal routes must know.
-pub const TRACKER_TOKEN: &str = "tracker_token";
-/// Fewer could be guessed.
-const MIN_TOKEN_CHARACTERS: usize = 16;
 /// Shortest time between two backups, seconds: each is a file that stays.
 const MIN_BACKUP_SECONDS: u32 = 60;
 
@@ -71,25 +66,40 @@ pub struct Settings {
 }
 
 /// A value without the blanks around it; none for an empty one.
-fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     variables
         .get(name)
         .map(|value| value.trim())
         .filter(|value| !value.is_empty())
 }
 
-struct Checker<'a> {
+pub(crate) struct Checker<'a> {
     variables: &'a Variables,
-    faults: Vec<String>,
+    pub(crate) faults: Vec<String>,
 }
 
-impl Checker<'_> {
-    fn text(&self, name: &str) -> Option<&str> {
+impl<'a> Checker<'a> {
+    pub(crate) fn new(variables: &'a Variables) -> Self {
+        Checker {
+            variables,
+            faults: Vec::new(),
+        }
+    }
+
+    /// What was read, unless there are faults.
+    pub(crate) fn finish<T>(self, read: Option<T>) -> Result<T, Vec<String>> {
+        match read {
+            Some(read) if self.faults.is_empty() => Ok(read),
+            _ => Err(self.faults),
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         text(self.variables, name)
     }
 
     /// A value that `read` accepts; otherwise a fault that says what is allowed.
-    fn value<T>(
+    pub(crate) fn value<T>(
         &mut self,
         name: &str,
         allowed: &str,
@@ -108,7 +118,7 @@ impl Checker<'_> {
         value
     }
 
-    fn number<T: FromStr + PartialOrd + Display>(
+    pub(crate) fn number<T: FromStr + PartialOrd + Display>(
         &mut self,
         name: &str,
         range: RangeInclusive<T>,
@@ -133,15 +143,6 @@ impl Checker<'_> {
     }
 
     /// A secret's value is never told.
-    fn tracker_token(&mut self) {
-        if self.text(TRACKER_TOKEN).is_some() && tracker_token(self.variables).is_none() {
-            self.faults.push(format!(
-                "{TRACKER_TOKEN} is not valid; allowed: none, or at least {MIN_TOKEN_CHARACTERS} visible ASCII characters"
-            ));
-        }
-    }
-
-    /// A secret's value is never told.
     fn secret(&mut self, name: &str) {
         if self.text(name).is_none() {
             self.faults
@@ -155,10 +156,7 @@ impl Checker<'_> {
 /// # Errors
 /// One line per fault: the variable, its value and what is allowed.
 pub fn settings(variables: &Variables) -> Result<Settings, Vec<String>> {
-    let mut checker = Checker {
-        variables,
-        faults: Vec::new(),
-    };
+    let mut checker = Checker::new(variables);
     let network = checker.value("network", "main, test, regtest", Network::from_name);
     let is_signed = checker.value("auth_mode", "required, off", |text| match text {
         "required" => Some(true),
@@ -208,19 +206,13 @@ pub fn settings(variables: &Variables) -> Result<Settings, Vec<String>> {
             backup_interval: backup_interval?,
         })
     })();
-    match settings {
-        Some(settings) if checker.faults.is_empty() => Ok(settings),
-        _ => Err(checker.faults),
-    }
+    checker.finish(settings)
 }
 
 /// Checks what is not part of the settings; gives the faults.
 #[must_use]
 pub fn other_faults(variables: &Variables) -> Vec<String> {
-    let mut checker = Checker {
-        variables,
-        faults: Vec::new(),
-    };
+    let mut checker = Checker::new(variables);
     checker.value("rpc_host", "a host name or an IP address", |text| {
         is_host(text).then_some(())
     });
@@ -235,17 +227,7 @@ pub fn other_faults(variables: &Variables) -> Vec<String> {
         "0, or seconds from 0.05 to 3600 as a decimal",
         |text| is_tracker_interval(text).then_some(()),
     );
-    checker.tracker_token();
     checker.faults
-}
-
-/// The token of the internal routes; none when it is not set, or not valid.
-#[must_use]
-pub fn tracker_token(variables: &Variables) -> Option<&str> {
-    // It goes into a header.
-    text(variables, TRACKER_TOKEN).filter(|token| {
-        token.len() >= MIN_TOKEN_CHARACTERS && token.bytes().all(|b| b.is_ascii_graphic())
-    })
 }
 
 fn is_tracker_interval(text: &str) -> bool {
@@ -304,7 +286,6 @@ mod tests {
             ("rpc_wallet_passphrase", String::new()),
             ("rpc_timeout_seconds", "10".to_owned()),
             ("tracker_interval", "1".to_owned()),
-            ("tracker_token", String::new()),
         ])
     }
 
@@ -346,11 +327,6 @@ mod tests {
                 "0 0.0 0.05 .5 1 2.25 3600",
                 "0.04 3600.1 -1 1e1 inf NaN . 1,5",
             ),
-            (
-                "tracker_token",
-                "0123456789abcdef",
-                "0123456789abcde 0123456789abcd\u{e9}",
-            ),
         ] {
             for (values, expected) in [(passing, 0), (failing, 1)] {
                 for value in values.split(' ') {
@@ -382,17 +358,6 @@ mod tests {
         assert_eq!(warnings(&settings, &variables).len(), 1);
         variables.insert("rpc_wallet_passphrase", "correct horse".to_owned());
         assert!(warnings(&settings, &variables).is_empty());
-    }
-
-    #[test]
-    fn a_token_is_none_while_unset_or_too_easy() {
-        let mut variables = good();
-        assert_eq!(tracker_token(&variables), None);
-        assert_eq!(tracker_token(&Variables::new()), None);
-        variables.insert("tracker_token", "short".to_owned());
-        assert_eq!(tracker_token(&variables), None);
-        variables.insert("tracker_token", " 0123456789abcdef\n".to_owned());
-        assert_eq!(tracker_token(&variables), Some("0123456789abcdef"));
     }
 
     #[test]
@@ -429,15 +394,5 @@ mod tests {
             faults(&variables),
             ["auth_mode is \"off\"; allowed only with network \"regtest\""]
         );
-    }
-
-    #[test]
-    fn a_secret_is_never_told() {
-        let mut variables = good();
-        variables.insert("rpc_user", "a:b".to_owned());
-        variables.insert("tracker_token", "too-s3cret".to_owned());
-        let faults = faults(&variables);
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(!faults.join("\n").contains("s3cret"));
     }
 }

@@ -15,7 +15,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let wanted = RegisterNode::parse(&fields)?;
         let context = Context::open().await?;
         let key = wanted.public_key.as_ref();
-        let registrant = context.authenticate_registration(&call, &wanted.node_id, &fields, key)?;
+        let registrant = context.authenticate_registration(call, &wanted.node_id, &fields, key)?;
         let change = NodeChange {
             node_id: wanted.node_id.clone(),
             public_key: key.map(ToString::to_string),

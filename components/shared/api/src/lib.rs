@@ -2,9 +2,11 @@
 //!
 //! * [`request`]: what clients may send, parsed strictly.
 //! * [`response`]: what they get.
+//! * [`access`]: who may do what.
 //! * [`problem`]: every error, its status and its text, in one place.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
+pub mod access;
 pub mod cursor;
 pub mod jcs;
 pub mod json;

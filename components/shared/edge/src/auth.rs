@@ -2,6 +2,7 @@
 //! step as the effect.
 
 use crate::{Call, Context, Failure};
+use duxnet_api::access::Identity;
 use duxnet_api::jcs;
 use duxnet_api::problem::{Code, Problem};
 use duxnet_api::request::{AUTH_DATA, Fields, parse_node_id};
@@ -69,6 +70,7 @@ impl Context {
         node: &NodeId,
         claim: Option<Claim>,
     ) -> Result<Authenticated, Failure> {
+        call.prove(Identity::Node)?;
         let Some(claim) = claim else {
             return Ok(Authenticated {
                 caller: unsigned(node),
@@ -146,6 +148,7 @@ impl Context {
         fields: &Fields,
         key: Option<&PublicKey>,
     ) -> Result<Registrant, Failure> {
+        call.prove(Identity::Node)?;
         let Some(claim) = self.claim(call, node, Some(fields))? else {
             return Ok(Registrant {
                 caller: unsigned(node),

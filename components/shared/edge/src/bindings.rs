@@ -14,9 +14,14 @@ spin_sdk::wit_bindgen::generate!({
             import duxnet:chain/admin@1.0.0;
             import duxnet:config/settings@1.0.0;
             import duxnet:config/operator@1.0.0;
+            import duxnet:config/registry@1.0.0;
+            import duxnet:config/peers@1.0.0;
+            import duxnet:config/notifications@1.0.0;
+            import duxnet:identity/registry@1.0.0;
+            import duxnet:identity/webhooks@1.0.0;
         }
     ",
-    path: ["../../../wit/chain", "../../../wit/config"],
+    path: ["../../../wit/chain", "../../../wit/config", "../../../wit/identity"],
     world: "duxnet:edge/edge",
     runtime_path: "spin_sdk::wit_bindgen::rt",
     generate_all,

@@ -1,16 +1,20 @@
 //! One request, read whole and within bounds.
 
+use duxnet_api::access::{self, Identity};
 use duxnet_api::problem::{Code, Problem};
 use duxnet_api::request::{Fields, parse_node_id, parse_transaction_id};
 use duxnet_api::{MAX_BODY_BYTES, signing};
 use duxnet_units::NodeId;
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{HeaderMap, Request};
+use std::cell::Cell;
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
 const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The route that led here, as in spin.toml; set by the host alone.
+const MATCHED_ROUTE: &str = "spin-matched-route";
 
 /// A request.
 #[derive(Debug)]
@@ -21,9 +25,42 @@ pub struct Call {
     pub target: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    /// What the request has proved itself to be.
+    proved: Cell<Identity>,
 }
 
 impl Call {
+    /// Whom the route admits, by the table of [`access`].
+    ///
+    /// # Errors
+    /// 404 for what is not in the table.
+    pub(crate) fn admitted(&self) -> Result<Identity, Problem> {
+        let route = self.header(MATCHED_ROUTE).unwrap_or_default();
+        access::admitted(&self.method, route).ok_or_else(|| {
+            eprintln!("no access rule for {} {route}", self.method);
+            Problem::new(Code::NotFound)
+        })
+    }
+
+    /// Notes that the request has proved to be this.
+    ///
+    /// # Errors
+    /// 403 where the route admits others.
+    pub(crate) fn prove(&self, identity: Identity) -> Result<(), Problem> {
+        if self.admitted()? != identity {
+            return Err(Problem::new(Code::Forbidden).detail("this route is for others"));
+        }
+        self.proved.set(identity);
+        Ok(())
+    }
+
+    /// Whether the request has proved to be what its route admits. Asked before every success: an
+    /// endpoint that forgot to authenticate answers nothing.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.admitted()
+            .is_ok_and(|admitted| admitted == self.proved.get())
+    }
+
     /// Reads the request, its body up to [`MAX_BODY_BYTES`].
     ///
     /// # Errors
@@ -56,7 +93,9 @@ impl Call {
             target,
             headers: head.headers,
             body: bytes,
+            proved: Cell::new(Identity::Anyone),
         };
+        call.admitted()?;
         call.check_content_type()?;
         Ok(call)
     }
@@ -145,8 +184,7 @@ impl Call {
     }
 
     /// Whether the request carries this bearer token; compared in constant time.
-    #[must_use]
-    pub fn has_token(&self, token: &str) -> bool {
+    pub(crate) fn has_token(&self, token: &str) -> bool {
         let sent = self
             .header("authorization")
             .and_then(|value| value.strip_prefix("Bearer "))

@@ -5,6 +5,7 @@ use crate::chain::ChainNode;
 use crate::clock::SystemClock;
 use crate::database::SpinDatabase;
 use crate::settings::{self, Settings, misconfigured};
+use duxnet_registry::{Registry, RegistryError};
 use duxnet_store::{Store, Wallet};
 use duxnet_units::NodeId;
 use duxnet_wallet::balance::AsOf;
@@ -49,6 +50,25 @@ impl Context {
             .service()
             .holdings(&ChainNode, node, max_age, log)
             .await?)
+    }
+
+    /// Runs something on the registry around the wallets.
+    ///
+    /// # Errors
+    /// 503 when its settings are at fault, and what `run` fails with.
+    pub async fn on_registry<T>(
+        &self,
+        run: impl AsyncFnOnce(&Registry<'_, SpinDatabase, SystemClock>) -> Result<T, RegistryError>,
+    ) -> Result<T, Failure> {
+        let rules = settings::registry()
+            .await
+            .map_err(|faults| misconfigured(&faults))?;
+        let registry = Registry {
+            store: &self.store,
+            clock: &self.clock,
+            rules: &rules,
+        };
+        Ok(run(&registry).await?)
     }
 
     /// The domain.

@@ -17,6 +17,7 @@ mod problem;
 pub mod render;
 mod serve;
 pub mod settings;
+pub mod tokens;
 
 pub use auth::{Authenticated, Registrant};
 pub use call::Call;

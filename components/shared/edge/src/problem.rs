@@ -1,6 +1,7 @@
 //! From domain errors to problems, once, at the end; the cause goes to the log.
 
 use duxnet_api::problem::{Code, Problem};
+use duxnet_registry::RegistryError;
 use duxnet_store::StoreError;
 use duxnet_wallet::WalletError;
 use duxnet_wallet::chain::ChainError;
@@ -23,6 +24,8 @@ pub enum Failure {
     Problem(Problem),
     /// Found by the domain.
     Wallet(WalletError),
+    /// Found by the registry.
+    Registry(RegistryError),
 }
 
 impl From<Problem> for Failure {
@@ -37,6 +40,12 @@ impl From<WalletError> for Failure {
     }
 }
 
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Failure::Registry(error)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Failure::Wallet(error.into())
@@ -47,14 +56,23 @@ impl Failure {
     pub(crate) fn into_problem(self) -> Problem {
         match self {
             Failure::Problem(problem) => problem,
-            Failure::Wallet(error) => {
-                let problem = problem_of(&error);
-                if problem.code.status() >= 500 {
-                    eprintln!("{}: {error}", problem.code.name());
-                }
-                problem
-            }
+            Failure::Wallet(error) => logged(problem_of(&error), &error),
+            Failure::Registry(error) => logged(registry_problem(&error), &error),
         }
+    }
+}
+
+fn logged(problem: Problem, cause: &impl std::fmt::Display) -> Problem {
+    if problem.code.status() >= 500 {
+        eprintln!("{}: {cause}", problem.code.name());
+    }
+    problem
+}
+
+fn registry_problem(error: &RegistryError) -> Problem {
+    match error {
+        RegistryError::Store(error) => store_problem(error),
+        RegistryError::Wallet(error) => problem_of(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Call, Failure};
 use bytes::Bytes;
+use duxnet_api::problem::{Code, Problem};
 use duxnet_api::response::to_json;
 use spin_sdk::http::{FullBody, HeaderValue, Request, Response};
 
@@ -44,11 +45,17 @@ impl Answer {
 pub async fn serve(
     request: Request,
     allow: &'static str,
-    handle: impl AsyncFnOnce(Call) -> Result<Answer, Failure>,
+    handle: impl AsyncFnOnce(&Call) -> Result<Answer, Failure>,
 ) -> Response<FullBody<Bytes>> {
     let as_problem = Call::wants_problem_json(request.headers());
     let result = match Call::read(request, allow).await {
-        Ok(call) => handle(call).await,
+        Ok(call) => match handle(&call).await {
+            Ok(_) if !call.is_proved() => {
+                eprintln!("{} {} was not authenticated", call.method, call.path());
+                Err(Problem::new(Code::Internal).into())
+            }
+            result => result,
+        },
         Err(problem) => Err(problem.into()),
     };
     match result {

@@ -1,8 +1,9 @@
 //! The settings, from the imported interface `duxnet:config`.
 
-use crate::bindings::duxnet::config::operator;
+use crate::bindings::duxnet::config::registry;
 use crate::bindings::duxnet::config::settings::{self as imported, AuthMode};
 use duxnet_api::problem::{Code, Problem};
+use duxnet_registry::Rules;
 use duxnet_units::{Amount, Network};
 use duxnet_wallet::Policy;
 use std::cell::OnceCell;
@@ -30,6 +31,7 @@ pub struct Settings {
 thread_local! {
     /// Variables do not change while an instance lives.
     static SETTINGS: OnceCell<Rc<Settings>> = const { OnceCell::new() };
+    static RULES: OnceCell<Rc<Rules>> = const { OnceCell::new() };
 }
 
 /// The settings, or every fault at once.
@@ -74,10 +76,29 @@ pub async fn check() -> (Vec<String>, Vec<String>) {
     (report.faults, report.warnings)
 }
 
-/// What a caller of the internal routes must know; none while it is not set, and then those routes
-/// are closed to everyone.
-pub async fn tracker_token() -> Option<String> {
-    operator::tracker_token().await
+/// The rules of the registry, or every fault at once.
+///
+/// # Errors
+/// One line per fault.
+pub async fn registry() -> Result<Rc<Rules>, Vec<String>> {
+    if let Some(known) = RULES.with(|cell| cell.get().cloned()) {
+        return Ok(known);
+    }
+    let loaded = registry::load().await?;
+    let rules = Rc::new(Rules {
+        heartbeat_stale_after: loaded.heartbeat_stale_after,
+        heartbeat_offline_after: loaded.heartbeat_offline_after,
+        health_window: loaded.health_window,
+        payment_patience: loaded.payment_patience,
+        reputation_payment_confirmed: loaded.reputation_payment_confirmed,
+        reputation_payment_failed: loaded.reputation_payment_failed,
+        reputation_double_spend: loaded.reputation_double_spend,
+        reputation_daily_cap: loaded.reputation_daily_cap,
+        reputation_min_amount: Amount::from_florins(loaded.reputation_min_amount)
+            .map_err(|e| vec![format!("reputation_min_amount: {e}")])?,
+        recipient_policy_delay: loaded.recipient_policy_delay,
+    });
+    Ok(RULES.with(|cell| cell.get_or_init(|| rules).clone()))
 }
 
 /// The answer while the settings are at fault; the faults go to the log.

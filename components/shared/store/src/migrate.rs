@@ -2,11 +2,23 @@
 
 use crate::{Database, DatabaseError, StoreError, Value};
 
-// `MIGRATIONS: &[(name, statements)]`, made by build.rs from migrations/*.sql, numbered from 1.
+// Made by build.rs from migrations/*.sql: how many they are, and their text, compressed.
 include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The schema version that this code reads and writes.
-pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+pub const SCHEMA_VERSION: i64 = COUNT;
+
+/// Each migration's name and statements, numbered from 1.
+type Migrations = Vec<(String, Vec<String>)>;
+
+fn migrations() -> Result<Migrations, StoreError> {
+    let text = miniz_oxide::inflate::decompress_to_vec_with_limit(COMPRESSED, TEXT_BYTES).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok())
+        .ok_or_else(|| StoreError::Corrupt {
+            column: "migrations",
+            value: "the build's own text".to_owned(),
+        })
+}
 
 /// How often a lock of another process is waited out, each wait being the database's own
 /// busy time-out (at least one try's worth of work elsewhere).
@@ -103,16 +115,16 @@ async fn apply<D: Database>(database: &D) -> Result<(), StoreError> {
         });
     }
     for (version, (name, statements)) in (1i64..)
-        .zip(MIGRATIONS)
+        .zip(migrations()?)
         .filter(|(version, _)| *version > found)
     {
-        for statement in *statements {
+        for statement in &statements {
             database.query(statement, Vec::new()).await?;
         }
         database
             .query(
                 "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",
-                vec![version.into(), (*name).into()],
+                vec![version.into(), name.into()],
             )
             .await?;
     }
@@ -206,7 +218,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let database = NativeDatabase::open(file.path()).unwrap();
         let run = |sql: &str| block_on(database.query(sql, vec![])).unwrap();
-        for statement in MIGRATIONS[0].1 {
+        for statement in &migrations().unwrap()[0].1 {
             run(statement);
         }
         run(

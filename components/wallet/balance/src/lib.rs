@@ -11,7 +11,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         expect_no_query(call.query())?;
         let context = Context::open().await?;
         let node = call.node_id()?;
-        context.authenticate_read(&call, &node).await?;
+        context.authenticate_read(call, &node).await?;
         let (wallet, as_of) = context.holdings(&node).await?;
         Ok(render::balance(&wallet, &as_of))
     })

@@ -13,7 +13,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let wanted = CreateWallet::parse(&fields, call.idempotency_key())?;
         let context = Context::open().await?;
         let authenticated = context
-            .authenticate(&call, &wanted.node_id, Some(&fields))
+            .authenticate(call, &wanted.node_id, Some(&fields))
             .await?;
         let order = Order {
             request_hash: wanted.hash(),

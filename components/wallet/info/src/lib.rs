@@ -10,7 +10,7 @@ async fn handle(request: Request) -> impl IntoResponse {
     serve(request, "GET", async |call| {
         expect_no_query(call.query())?;
         let context = Context::open().await?;
-        let wallet = context.own_wallet(&call).await?;
+        let wallet = context.own_wallet(call).await?;
         Ok(render::wallet(&wallet))
     })
     .await

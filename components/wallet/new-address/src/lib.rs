@@ -11,7 +11,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let node = call.node_id()?;
         let fields = call.fields(&NewAddress::FIELDS)?;
         let context = Context::open().await?;
-        let authenticated = context.authenticate(&call, &node, Some(&fields)).await?;
+        let authenticated = context.authenticate(call, &node, Some(&fields)).await?;
         let read = NewAddress::parse(&fields, &node, call.idempotency_key());
         let wanted = context.wanted(&authenticated, read).await?;
         let key = authenticated.idempotency_key(wanted.idempotency_key);

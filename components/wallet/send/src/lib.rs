@@ -12,7 +12,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let node = call.node_id()?;
         let fields = call.fields(&Send::FIELDS)?;
         let context = Context::open().await?;
-        let authenticated = context.authenticate(&call, &node, Some(&fields)).await?;
+        let authenticated = context.authenticate(call, &node, Some(&fields)).await?;
         let read = Send::parse(&fields, &node, call.idempotency_key());
         let wanted = context.wanted(&authenticated, read).await?;
         let order = Order {

@@ -12,13 +12,13 @@ async fn handle(request: Request) -> impl IntoResponse {
         if let Some(id) = call.transaction()? {
             expect_no_query(call.query())?;
             let context = Context::open().await?;
-            let wallet = context.own_wallet(&call).await?;
+            let wallet = context.own_wallet(call).await?;
             let found = context.service().transaction(&wallet, &id).await?;
             return Ok(render::transaction_found(&wallet, &found));
         }
         let query = HistoryQuery::parse(call.query())?;
         let context = Context::open().await?;
-        let wallet = context.own_wallet(&call).await?;
+        let wallet = context.own_wallet(call).await?;
         let filter = HistoryFilter {
             before_id: query.page.after,
             transaction_type: query.transaction_type,

@@ -1,0 +1,99 @@
+//! Who may do what: every route and method, and the identities that it admits. Nothing else is
+//! admitted anywhere; `tests/tests/access.rs` walks the whole matrix, docs/access.md shows it.
+
+/// What a request proves itself to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identity {
+    /// Proves nothing: anyone.
+    Anyone,
+    /// A registered node, by its signature; only for itself.
+    Node,
+    /// A person or program that runs the service, by a token of `operator_tokens`.
+    Operator,
+    /// Another registry, by its signature.
+    Peer,
+    /// The schedule of the background work, by `tracker_token`.
+    Scheduler,
+    /// A reader of the metrics, by `metrics_token`.
+    Monitor,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// As in spin.toml.
+    pub route: &'static str,
+    /// Upper case.
+    pub method: &'static str,
+    /// Who is admitted.
+    pub admits: Identity,
+}
+
+const fn rule(method: &'static str, route: &'static str, admits: Identity) -> Rule {
+    Rule {
+        route,
+        method,
+        admits,
+    }
+}
+
+/// The table.
+pub const RULES: &[Rule] = &[
+    // The private start-up check, which only the host can reach.
+    rule("GET", "/...", Identity::Anyone),
+    rule("GET", "/wallet/health", Identity::Anyone),
+    rule("POST", "/wallet/create", Identity::Node),
+    rule("GET", "/wallet/:node_id", Identity::Node),
+    rule("GET", "/wallet/:node_id/balance", Identity::Node),
+    rule("POST", "/wallet/:node_id/send", Identity::Node),
+    rule("GET", "/wallet/:node_id/transactions", Identity::Node),
+    rule(
+        "GET",
+        "/wallet/:node_id/transactions/:transaction",
+        Identity::Node,
+    ),
+    rule("POST", "/wallet/:node_id/new-address", Identity::Node),
+    rule("POST", "/nodes/register", Identity::Node),
+    rule("GET", "/nodes", Identity::Anyone),
+    rule("GET", "/nodes/:node_id", Identity::Anyone),
+    rule("POST", "/internal/tracker/tick", Identity::Scheduler),
+    rule(
+        "POST",
+        "/internal/tracker/resume-sends",
+        Identity::Scheduler,
+    ),
+];
+
+/// Whom a route admits for a method; none for what is not in the table.
+#[must_use]
+pub fn admitted(method: &str, route: &str) -> Option<Identity> {
+    RULES
+        .iter()
+        .find(|rule| rule.method == method && rule.route == route)
+        .map(|rule| rule.admits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_route_and_method_stands_twice() {
+        for (index, rule) in RULES.iter().enumerate() {
+            let twice = RULES[..index]
+                .iter()
+                .any(|known| known.route == rule.route && known.method == rule.method);
+            assert!(!twice, "{} {}", rule.method, rule.route);
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_admits_nobody() {
+        assert_eq!(
+            admitted("GET", "/wallet/:node_id/balance"),
+            Some(Identity::Node)
+        );
+        assert_eq!(admitted("POST", "/wallet/:node_id/balance"), None);
+        assert_eq!(admitted("GET", "/unknown"), None);
+    }
+}

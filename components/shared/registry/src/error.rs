@@ -1,0 +1,15 @@
+//! Why the registry does not do what it was asked for.
+
+use duxnet_store::StoreError;
+use duxnet_wallet::WalletError;
+
+/// Every refusal and failure of the registry. Nothing is half done when one of these comes back.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The database failed, or a signature was used twice.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The wallet refused or failed.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+}
