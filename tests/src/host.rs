@@ -16,6 +16,10 @@ const START_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the internal routes want to hear.
 pub const TRACKER_TOKEN: &str = "the-token-of-the-tests";
+/// What an operator, called `alice`, proves herself with.
+pub const OPERATOR_TOKEN: &str = "the-operator-of-the-tests";
+/// What a reader of the metrics proves itself with.
+pub const METRICS_TOKEN: &str = "the-monitor-of-the-tests";
 
 static LAUNCHES: AtomicU32 = AtomicU32::new(0);
 
@@ -53,6 +57,8 @@ impl HostOptions {
             // Tests say when the tracker runs; what reads a balance or the history has it run.
             .variable("tracker_interval", "0")
             .variable("tracker_token", TRACKER_TOKEN)
+            .variable("operator_tokens", &format!("alice={OPERATOR_TOKEN}"))
+            .variable("metrics_token", METRICS_TOKEN)
             .variable("watchdog_interval", "0")
             .variable("rpc_host", &rpc.ip().to_string())
             .variable("rpc_port", &rpc.port().to_string())

@@ -27,9 +27,9 @@ mod wait;
 pub use artifacts::{components, root, runtime_host};
 pub use books::Books;
 pub use chain::{Chain, RpcFailure};
-pub use host::{Host, HostOptions, TRACKER_TOKEN};
+pub use host::{Host, HostOptions, METRICS_TOKEN, OPERATOR_TOKEN, TRACKER_TOKEN};
 pub use node::{Node, Signing, unix_now};
-pub use reply::{Reply, get, post, request};
+pub use reply::{Reply, get, post, request, with_token};
 pub use tracker::{follow, resume_sends, tick};
 pub use wait::{eventually, in_parallel};
 

@@ -107,6 +107,16 @@ pub fn get(url: &str) -> Reply {
     request("GET", url, &[], b"").expect("the host answers")
 }
 
+/// A request with a bearer token and perhaps a JSON body.
+pub fn with_token(method: &str, url: &str, token: &str, body: &str) -> Reply {
+    let authorization = format!("Bearer {token}");
+    let mut headers = vec![("authorization", authorization.as_str())];
+    if !body.is_empty() {
+        headers.push(("content-type", "application/json"));
+    }
+    request(method, url, &headers, body.as_bytes()).expect("the host answers")
+}
+
 /// An unsigned POST of JSON.
 pub fn post(url: &str, body: &str) -> Reply {
     request(

@@ -1,12 +1,11 @@
 //! The background work, when a test wants it.
 
 use crate::host::TRACKER_TOKEN;
-use crate::{Reply, eventually, request};
+use crate::{Reply, eventually, with_token};
 
 fn internal(url: &str, what: &str) -> Reply {
-    let authorization = format!("Bearer {TRACKER_TOKEN}");
     let target = format!("{url}/internal/tracker/{what}");
-    request("POST", &target, &[("authorization", &authorization)], b"").expect("the host answers")
+    with_token("POST", &target, TRACKER_TOKEN, "")
 }
 
 /// One run of the tracker at the host with this address.

@@ -64,6 +64,12 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
         "one_node_is_shown_as_it_registered_and_an_unknown_one_is_404",
     ),
     (
+        "/metrics",
+        "GET",
+        "metrics",
+        "payments_and_the_ledger_are_counted",
+    ),
+    (
         "/internal/tracker/tick",
         "POST",
         "tracker",

@@ -56,6 +56,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/nodes/register", Identity::Node),
     rule("GET", "/nodes", Identity::Anyone),
     rule("GET", "/nodes/:node_id", Identity::Anyone),
+    rule("GET", "/metrics", Identity::Monitor),
     rule("POST", "/internal/tracker/tick", Identity::Scheduler),
     rule(
         "POST",

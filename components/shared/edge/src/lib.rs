@@ -13,6 +13,8 @@ mod context;
 mod database;
 pub mod encryption;
 pub mod health;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod problem;
 pub mod render;
 mod serve;

@@ -10,9 +10,12 @@ use spin_sdk::http::{FullBody, HeaderValue, Request, Response};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
     status: u16,
+    content_type: &'static str,
     body: Vec<u8>,
     replayed: bool,
 }
+
+const JSON: &str = "application/json";
 
 impl Answer {
     /// 200 with a body of the contract.
@@ -26,7 +29,19 @@ impl Answer {
     pub fn status(status: u16, body: &impl serde::Serialize) -> Self {
         Answer {
             status,
+            content_type: JSON,
             body: to_json(body),
+            replayed: false,
+        }
+    }
+
+    /// 200 with a text.
+    #[must_use]
+    pub fn text(content_type: &'static str, text: String) -> Self {
+        Answer {
+            status: 200,
+            content_type,
+            body: text.into_bytes(),
             replayed: false,
         }
     }
@@ -60,7 +75,7 @@ pub async fn serve(
     };
     match result {
         Ok(answer) => {
-            let mut response = respond(answer.status, "application/json", answer.body);
+            let mut response = respond(answer.status, answer.content_type, answer.body);
             if answer.replayed {
                 response
                     .headers_mut()
@@ -73,7 +88,7 @@ pub async fn serve(
             let content_type = if as_problem {
                 "application/problem+json"
             } else {
-                "application/json"
+                JSON
             };
             let mut response = respond(problem.code.status(), content_type, problem.to_json());
             if let Some(seconds) = problem.retry_after_seconds {

@@ -9,6 +9,7 @@ mod coins;
 mod database;
 mod events;
 mod ledger;
+mod metrics;
 mod migrate;
 #[cfg(feature = "native")]
 pub mod native;
@@ -27,6 +28,7 @@ pub use events::StoredEvent;
 pub use ledger::{
     Applied, ChainState, Depths, LedgerBlock, LedgerCoin, SeenBlock, SeenOutput, SeenTransaction,
 };
+pub use metrics::Sample;
 pub use migrate::{SCHEMA_VERSION, migrate};
 pub use nodes::{Node, NodeChange};
 pub use payments::{
