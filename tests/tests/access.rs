@@ -1,0 +1,195 @@
+//! The whole matrix: every route and method, asked by everyone. The table of `duxnet_api::access` says
+//! who is admitted; spin.toml and docs/access.md agree with it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use duxnet_api::access::{Identity, RULES, Rule};
+use std::collections::BTreeSet;
+use tests::{
+    HostOptions, METRICS_TOKEN, Node, OPERATOR_TOKEN, Reply, TRACKER_TOKEN, World, request, root,
+};
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asker {
+    Nobody,
+    /// The node that the request is about.
+    Node,
+    AnotherNode,
+    Operator,
+    Scheduler,
+    Monitor,
+    /// A bearer token that nobody has.
+    Stranger,
+}
+
+const ASKERS: [Asker; 7] = [
+    Asker::Nobody,
+    Asker::Node,
+    Asker::AnotherNode,
+    Asker::Operator,
+    Asker::Scheduler,
+    Asker::Monitor,
+    Asker::Stranger,
+];
+
+fn is_admitted(asker: Asker, admits: Identity) -> bool {
+    match admits {
+        Identity::Anyone => true,
+        Identity::Node => asker == Asker::Node,
+        Identity::Operator => asker == Asker::Operator,
+        Identity::Scheduler => asker == Asker::Scheduler,
+        Identity::Monitor => asker == Asker::Monitor,
+        Identity::Peer => false,
+    }
+}
+
+/// The private start-up check has no path from outside.
+fn public_rules() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().filter(|rule| rule.route != "/...")
+}
+
+struct Matrix {
+    world: World,
+    node: Node,
+    other: Node,
+}
+
+impl Matrix {
+    fn start() -> Matrix {
+        let world = World::with(HostOptions::default());
+        Matrix {
+            node: world.node_with_wallet("node_001"),
+            other: world.node_with_wallet("node_002"),
+            world,
+        }
+    }
+
+    /// The route about `node_001`; other parameters are those of nothing.
+    fn target(rule: &Rule) -> String {
+        let segment = |segment: &str| match segment.strip_prefix(':') {
+            None => segment.to_owned(),
+            Some("node_id") => "node_001".to_owned(),
+            Some("transaction" | "payment") => "0".repeat(32),
+            Some(_) => "1".to_owned(),
+        };
+        let segments: Vec<String> = rule.route.split('/').map(segment).collect();
+        segments.join("/")
+    }
+
+    /// Enough that the question of who asks is reached.
+    fn body(&self, rule: &Rule) -> String {
+        match rule.route {
+            "/wallet/create" => r#"{"node_id":"node_001","wallet_name":"w"}"#.to_owned(),
+            "/nodes/register" => {
+                format!(
+                    r#"{{"node_id":"node_001","public_key":"{}"}}"#,
+                    self.node.public_key()
+                )
+            }
+            _ if rule.method == "GET" => String::new(),
+            _ => "{}".to_owned(),
+        }
+    }
+
+    fn ask(&self, rule: &Rule, asker: Asker) -> Reply {
+        let target = Matrix::target(rule);
+        let body = self.body(rule);
+        let signed = |node: &Node| node.signed(rule.method, &target, &body, &[]).unwrap();
+        let with_token = |token: Option<&str>| {
+            let authorization = token.map(|token| format!("Bearer {token}"));
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend(
+                authorization
+                    .as_deref()
+                    .map(|value| ("authorization", value)),
+            );
+            let url = format!("{}{target}", self.world.host.url());
+            request(rule.method, &url, &headers, body.as_bytes()).unwrap()
+        };
+        match asker {
+            Asker::Nobody => with_token(None),
+            Asker::Node => signed(&self.node),
+            Asker::AnotherNode => signed(&self.other),
+            Asker::Operator => with_token(Some(OPERATOR_TOKEN)),
+            Asker::Scheduler => with_token(Some(TRACKER_TOKEN)),
+            Asker::Monitor => with_token(Some(METRICS_TOKEN)),
+            Asker::Stranger => with_token(Some("a-token-that-nobody-has")),
+        }
+    }
+}
+
+#[test]
+fn every_route_admits_whom_the_table_says_and_nobody_else() {
+    let matrix = Matrix::start();
+    let mut wrong = Vec::new();
+    for rule in public_rules() {
+        for asker in ASKERS {
+            let reply = matrix.ask(rule, asker);
+            let is_refused = matches!(reply.status, 401 | 403);
+            if is_refused == is_admitted(asker, rule.admits) || reply.status == 500 {
+                wrong.push(format!(
+                    "{} {} by {asker:?}: {} {}",
+                    rule.method,
+                    rule.route,
+                    reply.status,
+                    reply.text()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What spin.toml routes, with each method that the component's source serves.
+fn served() -> BTreeSet<(String, String)> {
+    let manifest = std::fs::read_to_string(root().join("spin.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let mut served = BTreeSet::new();
+    for trigger in manifest["trigger"]["http"].as_array().unwrap() {
+        let Some(route) = trigger["route"].as_str() else {
+            continue;
+        };
+        let (area, name) = trigger["component"]
+            .as_str()
+            .unwrap()
+            .split_once('-')
+            .unwrap();
+        let path = root().join(format!("components/{area}/{name}/src/lib.rs"));
+        let source = std::fs::read_to_string(&path).unwrap();
+        let (_, rest) = source.split_once("serve(request, \"").unwrap();
+        for method in rest.split('"').next().unwrap().split(", ") {
+            served.insert((method.to_owned(), route.to_owned()));
+        }
+    }
+    served
+}
+
+#[test]
+fn the_table_has_every_route_of_the_manifest_and_no_other() {
+    let served = served();
+    let table: BTreeSet<_> = public_rules()
+        .map(|rule| (rule.method.to_owned(), rule.route.to_owned()))
+        .collect();
+    let missing: Vec<_> = table.difference(&served).collect();
+    assert!(missing.is_empty(), "nothing serves {missing:?}");
+    // A component of several routes may serve a method on some of them only; the rest is 404 or 405.
+    let routes: BTreeSet<_> = table.iter().map(|(_, route)| route).collect();
+    let unknown: Vec<_> = served
+        .iter()
+        .filter(|(_, route)| !routes.contains(route))
+        .collect();
+    assert!(unknown.is_empty(), "no rule for {unknown:?}");
+}
+
+#[test]
+fn the_documentation_shows_the_same_table() {
+    let docs = std::fs::read_to_string(root().join("docs/access.md")).unwrap();
+    let documented: BTreeSet<&str> = docs
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let table: BTreeSet<String> = public_rules()
+        .map(|rule| format!("| `{} {}` | {:?} |", rule.method, rule.route, rule.admits))
+        .collect();
+    assert_eq!(documented, table.iter().map(String::as_str).collect());
+}
