@@ -12,7 +12,7 @@ const RESUME: &str = "/internal/tracker/resume-sends";
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "POST", async |call| {
+    serve(request, async |call| {
         tokens::scheduler(call).await?;
         expect_no_query(call.query())?;
         let context = Context::open().await?;

@@ -16,7 +16,7 @@ struct Report {
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "GET", async |_call| {
+    serve(request, async |_call| {
         let report = report().await;
         let status = if report.faults.is_empty() { 200 } else { 503 };
         Ok(Answer::status(status, &report))

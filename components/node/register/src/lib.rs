@@ -10,7 +10,7 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "POST", async |call| {
+    serve(request, async |call| {
         let fields = call.fields(&RegisterNode::FIELDS)?;
         let wanted = RegisterNode::parse(&fields)?;
         let context = Context::open().await?;

@@ -7,7 +7,7 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "GET", async |call| {
+    serve(request, async |call| {
         let per_node = tokens::monitor(call).await?;
         expect_no_query(call.query())?;
         Ok(metrics::report(per_node).await)

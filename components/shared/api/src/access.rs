@@ -74,6 +74,14 @@ pub fn admitted(method: &str, route: &str) -> Option<Identity> {
         .map(|rule| rule.admits)
 }
 
+/// The methods that a route knows, in the table's order.
+pub fn methods(route: &str) -> impl Iterator<Item = &'static str> {
+    RULES
+        .iter()
+        .filter(move |rule| rule.route == route)
+        .map(|rule| rule.method)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +104,7 @@ mod tests {
         );
         assert_eq!(admitted("POST", "/wallet/:node_id/balance"), None);
         assert_eq!(admitted("GET", "/unknown"), None);
+        assert_eq!(methods("/unknown").next(), None);
+        assert_eq!(methods("/nodes").collect::<Vec<_>>(), ["GET"]);
     }
 }

@@ -170,7 +170,7 @@ pub struct Problem {
     /// Seconds until a repeat makes sense (`Retry-After`).
     pub retry_after_seconds: Option<u32>,
     /// Methods that the route knows (`Allow`).
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// The service's clock in unix seconds, for a client whose own is wrong.
     pub server_time: Option<i64>,
 }
@@ -262,7 +262,7 @@ impl Problem {
 
     /// 405 with the methods the route knows.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: String) -> Self {
         let mut problem = Problem::new(Code::MethodNotAllowed).detail(format!("allowed: {allow}"));
         problem.allow = Some(allow);
         problem

@@ -25,29 +25,19 @@ pub struct Call {
     pub target: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    /// Whom the route admits, by the table of [`access`].
+    admits: Identity,
     /// What the request has proved itself to be.
     proved: Cell<Identity>,
 }
 
 impl Call {
-    /// Whom the route admits, by the table of [`access`].
-    ///
-    /// # Errors
-    /// 404 for what is not in the table.
-    pub(crate) fn admitted(&self) -> Result<Identity, Problem> {
-        let route = self.header(MATCHED_ROUTE).unwrap_or_default();
-        access::admitted(&self.method, route).ok_or_else(|| {
-            eprintln!("no access rule for {} {route}", self.method);
-            Problem::new(Code::NotFound)
-        })
-    }
-
     /// Notes that the request has proved to be this.
     ///
     /// # Errors
     /// 403 where the route admits others.
     pub(crate) fn prove(&self, identity: Identity) -> Result<(), Problem> {
-        if self.admitted()? != identity {
+        if self.admits != identity {
             return Err(Problem::new(Code::Forbidden).detail("this route is for others"));
         }
         self.proved.set(identity);
@@ -57,20 +47,18 @@ impl Call {
     /// Whether the request has proved to be what its route admits. Asked before every success: an
     /// endpoint that forgot to authenticate answers nothing.
     pub(crate) fn is_proved(&self) -> bool {
-        self.admitted()
-            .is_ok_and(|admitted| admitted == self.proved.get())
+        self.admits == self.proved.get()
     }
 
     /// Reads the request, its body up to [`MAX_BODY_BYTES`].
     ///
     /// # Errors
-    /// 405 with `allow`, 413, 415, or 400 for a body that breaks off.
-    pub(crate) async fn read(request: Request, allow: &'static str) -> Result<Self, Problem> {
+    /// 404 or 405 for what is not in the table of [`access`], 413, 415, or 400 for a body that breaks
+    /// off.
+    pub(crate) async fn read(request: Request) -> Result<Self, Problem> {
         let (head, mut body) = request.into_parts();
         let method = head.method.as_str().to_owned();
-        if !allow.split(", ").any(|known| known == method) {
-            return Err(Problem::method_not_allowed(allow));
-        }
+        let admits = admitted(&method, &head.headers)?;
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Problem::invalid_request("body breaks off"))?;
@@ -93,9 +81,9 @@ impl Call {
             target,
             headers: head.headers,
             body: bytes,
+            admits,
             proved: Cell::new(Identity::Anyone),
         };
-        call.admitted()?;
         call.check_content_type()?;
         Ok(call)
     }
@@ -223,4 +211,20 @@ impl Call {
                 .is_ok_and(|text| text.contains("application/problem+json"))
         })
     }
+}
+
+fn admitted(method: &str, headers: &HeaderMap) -> Result<Identity, Problem> {
+    let route = headers
+        .get(MATCHED_ROUTE)
+        .and_then(|route| route.to_str().ok())
+        .unwrap_or_default();
+    access::admitted(method, route).ok_or_else(|| {
+        let methods: Vec<&str> = access::methods(route).collect();
+        if methods.is_empty() {
+            eprintln!("no access rule for {route}");
+            Problem::new(Code::NotFound)
+        } else {
+            Problem::method_not_allowed(methods.join(", "))
+        }
+    })
 }

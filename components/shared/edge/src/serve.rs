@@ -55,15 +55,12 @@ impl Answer {
 }
 
 /// Reads the request, has it handled, and writes the answer or the problem.
-///
-/// `allow` lists the route's methods as the `Allow` header does.
 pub async fn serve(
     request: Request,
-    allow: &'static str,
     handle: impl AsyncFnOnce(&Call) -> Result<Answer, Failure>,
 ) -> Response<FullBody<Bytes>> {
     let as_problem = Call::wants_problem_json(request.headers());
-    let result = match Call::read(request, allow).await {
+    let result = match Call::read(request).await {
         Ok(call) => match handle(&call).await {
             Ok(_) if !call.is_proved() => {
                 eprintln!("{} {} was not authenticated", call.method, call.path());
@@ -96,10 +93,8 @@ pub async fn serve(
                     .headers_mut()
                     .insert("retry-after", HeaderValue::from(seconds));
             }
-            if let Some(allow) = problem.allow {
-                response
-                    .headers_mut()
-                    .insert("allow", HeaderValue::from_static(allow));
+            if let Some(allow) = problem.allow.and_then(|allow| allow.try_into().ok()) {
+                response.headers_mut().insert("allow", allow);
             }
             response
         }

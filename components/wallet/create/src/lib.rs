@@ -8,7 +8,7 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "POST", async |call| {
+    serve(request, async |call| {
         let fields = call.fields(&CreateWallet::FIELDS)?;
         let wanted = CreateWallet::parse(&fields, call.idempotency_key())?;
         let context = Context::open().await?;

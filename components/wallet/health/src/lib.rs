@@ -6,5 +6,5 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "GET", async |_call| Ok(health::report().await)).await
+    serve(request, async |_call| Ok(health::report().await)).await
 }

@@ -7,7 +7,7 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "POST", async |call| {
+    serve(request, async |call| {
         let node = call.node_id()?;
         let fields = call.fields(&NewAddress::FIELDS)?;
         let context = Context::open().await?;

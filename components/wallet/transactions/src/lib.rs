@@ -8,7 +8,7 @@ use spin_sdk::http_service;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
-    serve(request, "GET", async |call| {
+    serve(request, async |call| {
         if let Some(id) = call.transaction()? {
             expect_no_query(call.query())?;
             let context = Context::open().await?;
