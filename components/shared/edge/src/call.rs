@@ -35,7 +35,7 @@ impl Call {
     /// # Errors
     /// 404 for what is not in the table.
     pub(crate) fn admitted(&self) -> Result<Identity, Problem> {
-        let route = self.header(MATCHED_ROUTE).unwrap_or_default();
+        let route = self.route();
         access::admitted(&self.method, route).ok_or_else(|| {
             eprintln!("no access rule for {} {route}", self.method);
             Problem::new(Code::NotFound)
@@ -165,6 +165,12 @@ impl Call {
     pub fn node_id(&self) -> Result<NodeId, Problem> {
         self.path_parameter()
             .map_or_else(|| Err(Problem::new(Code::NotFound)), parse_node_id)
+    }
+
+    /// The route that led here, as in spin.toml.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.header(MATCHED_ROUTE).unwrap_or_default()
     }
 
     /// The path's `:node_id`, where the route has one.

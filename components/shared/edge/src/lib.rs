@@ -14,6 +14,7 @@ mod database;
 pub mod encryption;
 pub mod health;
 mod problem;
+pub mod registry;
 pub mod render;
 mod serve;
 pub mod settings;

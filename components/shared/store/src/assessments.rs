@@ -13,7 +13,8 @@ pub struct WalletFacts {
     pub late_payments: u32,
     /// Payments of the window that confirmed.
     pub confirmed_payments: u32,
-    /// Payments of the window that were signed and failed.
+    /// Payments of the window that failed, but for those that the service did not get as far as the
+    /// chain node.
     pub failed_payments: u32,
 }
 
@@ -55,7 +56,7 @@ const FACTS: &str = "SELECT n.id, n.heartbeat_at, w.is_active,
         AND p.state IN ('reserved', 'signed', 'broadcast') AND p.created_at < ?1),
     (SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = w.id AND p.created_at >= ?2 AND +p.state = 'confirmed'),
     (SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = w.id AND p.created_at >= ?2 AND +p.state = 'failed'
-        AND p.txid IS NOT NULL),
+        AND p.failure NOT IN ('abandoned', 'not_signed', 'chain_unreachable')),
     s.synced_at, s.watchdog_drift, s.sends_stopped_at IS NOT NULL
     FROM nodes AS n LEFT JOIN wallets AS w ON w.node_id = n.node_id JOIN chain_state AS s ON s.id = 1";
 

@@ -2,17 +2,7 @@
 
 use crate::nodes::{self, Node, names};
 use crate::{Database, Store, StoreError, Value};
-use duxnet_units::{Capability, NodeStatus};
-
-/// How many of the named capabilities a node must have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Match {
-    /// Every one.
-    #[default]
-    All,
-    /// One of them.
-    Any,
-}
+use duxnet_units::{Capability, Match, NodeStatus};
 
 /// Which nodes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

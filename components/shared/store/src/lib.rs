@@ -32,7 +32,7 @@ pub use capabilities::{CapabilityChange, CapabilityCount};
 pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
 pub use deregistration::Deregistration;
-pub use directory::{DirectoryFilter, Match};
+pub use directory::DirectoryFilter;
 pub use events::StoredEvent;
 pub use heartbeats::Heartbeat;
 pub use ledger::{

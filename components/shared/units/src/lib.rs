@@ -15,5 +15,5 @@ pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use hash::{BlockHash, HashError, OutPoint, Txid};
 pub use name::{Capability, IdempotencyKey, NameError, NodeId, WalletName};
-pub use registry::{Conduct, NodeStatus, Share};
+pub use registry::{Conduct, Match, NodeStatus, Share};
 pub use timestamp::{Timestamp, TimestampError};

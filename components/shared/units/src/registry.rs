@@ -44,6 +44,16 @@ impl NodeStatus {
     }
 }
 
+/// How many of several capabilities a node must have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Match {
+    /// Every one.
+    #[default]
+    All,
+    /// One of them.
+    Any,
+}
+
 /// What a node lets peers be told of its wallet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Share {
