@@ -21,6 +21,7 @@ async fn handle(request: Request) -> impl IntoResponse {
             public_key: key.map(ToString::to_string),
             address: wanted.address,
             capabilities: wanted.capabilities,
+            share: wanted.share,
             at: context.clock.now(),
             signature: registrant.caller.signature,
         };

@@ -27,6 +27,10 @@ pub enum Code {
     WalletExists,
     /// The node id is taken by another key.
     NodeExists,
+    /// The node has left the registry.
+    NodeDeregistered,
+    /// The node cannot leave: its wallet holds something.
+    WalletNotEmpty,
     /// A request of the same idempotency key is still running.
     InProgress,
     /// The body is too large.
@@ -97,6 +101,8 @@ impl Code {
             Code::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", false),
             Code::WalletExists => (409, "wallet_exists", "Wallet exists", false),
             Code::NodeExists => (409, "node_exists", "Node exists", false),
+            Code::NodeDeregistered => (409, "node_deregistered", "Node deregistered", false),
+            Code::WalletNotEmpty => (409, "wallet_not_empty", "Wallet not empty", false),
             Code::InProgress => (409, "in_progress", "Request in progress", true),
             Code::PayloadTooLarge => (413, "payload_too_large", "Payload too large", false),
             Code::UnsupportedMediaType => (
@@ -252,6 +258,14 @@ impl Problem {
     #[must_use]
     pub fn node_not_found(node: &NodeId) -> Self {
         Problem::new(Code::NodeNotFound).message(format!("Node {node} is not registered"))
+    }
+
+    /// 409 for what only a node that is there can do.
+    #[must_use]
+    pub fn node_deregistered(node: &NodeId) -> Self {
+        Problem::new(Code::NodeDeregistered)
+            .message(format!("Node {node} is deregistered"))
+            .detail("register it again with the same key")
     }
 
     /// 409 for a second wallet.

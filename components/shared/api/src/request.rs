@@ -5,13 +5,13 @@ use crate::json::{self, Object};
 use crate::problem::{Code, Problem};
 use crate::signing::{PublicKey, sha256_hex};
 use crate::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES, cursor, jcs};
-use duxnet_units::{Amount, Capability, IdempotencyKey, NodeId, Timestamp, WalletName};
+use duxnet_units::{Amount, Capability, IdempotencyKey, NodeId, Share, Timestamp, WalletName};
 use serde_json::Value;
 
 /// The member that carries a signature inside a body.
 pub const AUTH_DATA: &str = "auth_data";
 /// Most capabilities a node may name.
-const MAX_CAPABILITIES: usize = 32;
+pub(crate) const MAX_CAPABILITIES: usize = 32;
 /// Longest network address of a node, in bytes.
 const MAX_NODE_ADDRESS_BYTES: usize = 256;
 
@@ -92,7 +92,7 @@ impl Fields {
         }))
     }
 
-    fn text(&self, key: &str) -> Result<Option<&str>, Problem> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Problem> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -100,7 +100,7 @@ impl Fields {
         }
     }
 
-    fn required<'a>(&'a self, key: &str) -> Result<&'a str, Problem> {
+    pub(crate) fn required<'a>(&'a self, key: &str) -> Result<&'a str, Problem> {
         self.text(key)?
             .ok_or_else(|| Problem::invalid_request(format!("{key} is missing")))
     }
@@ -110,7 +110,7 @@ impl Fields {
     }
 
     /// The body's node id where the path has one already: absent, or the same.
-    fn agrees_with_path(&self, path: &NodeId) -> Result<(), Problem> {
+    pub(crate) fn agrees_with_path(&self, path: &NodeId) -> Result<(), Problem> {
         match self.node_id()? {
             Some(node) if node != *path => Err(Problem::invalid_request(format!(
                 "node_id {node} in the body is not the path's {path}"
@@ -119,7 +119,10 @@ impl Fields {
         }
     }
 
-    fn idempotency_key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
+    pub(crate) fn idempotency_key(
+        &self,
+        header: Option<&str>,
+    ) -> Result<Option<IdempotencyKey>, Problem> {
         let parse = |text: &str| {
             IdempotencyKey::parse(text)
                 .map_err(|e| Problem::invalid_request(format!("idempotency key {e}")))
@@ -283,17 +286,20 @@ pub struct RegisterNode {
     pub address: Option<String>,
     /// What the node can do; none leaves what is known.
     pub capabilities: Option<Vec<Capability>>,
+    /// What peers may be told of the node's wallet; none leaves what is known.
+    pub share: Option<Vec<Share>>,
     /// The old key's signature when the key changes (see [`crate::signing::rotation_string`]).
     pub rotation_signature: Option<String>,
 }
 
 impl RegisterNode {
     /// The members of the body.
-    pub const FIELDS: [&'static str; 5] = [
+    pub const FIELDS: [&'static str; 6] = [
         "node_id",
         "public_key",
         "address",
         "capabilities",
+        "share",
         "rotation_signature",
     ];
 
@@ -313,6 +319,7 @@ impl RegisterNode {
             public_key,
             address,
             capabilities: capabilities(fields)?,
+            share: share(fields)?,
             rotation_signature: fields.text("rotation_signature")?.map(str::to_owned),
         })
     }
@@ -330,7 +337,7 @@ fn node_address(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn capabilities(fields: &Fields) -> Result<Option<Vec<Capability>>, Problem> {
+pub(crate) fn capabilities(fields: &Fields) -> Result<Option<Vec<Capability>>, Problem> {
     let items = match fields.0.get("capabilities") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(items)) if items.len() <= MAX_CAPABILITIES => items,
@@ -340,24 +347,55 @@ fn capabilities(fields: &Fields) -> Result<Option<Vec<Capability>>, Problem> {
             )));
         }
     };
-    let mut capabilities = Vec::with_capacity(items.len());
-    for item in items {
-        let text = item
-            .as_str()
-            .ok_or_else(|| Problem::invalid_request("capabilities must be a list of strings"))?;
+    let texts = items
+        .iter()
+        .map(|item| {
+            item.as_str()
+                .ok_or_else(|| Problem::invalid_request("capabilities must be a list of strings"))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    declared(&texts).map(Some)
+}
+
+/// Capabilities that a node may declare; one that stands twice counts once.
+pub(crate) fn declared(texts: &[&str]) -> Result<Vec<Capability>, Problem> {
+    let mut capabilities = Vec::with_capacity(texts.len());
+    for text in texts {
         let capability = Capability::parse(text)
             .map_err(|e| Problem::invalid_value(format!("capability {text:?} {e}")))?;
         // The service alone says who has a wallet.
-        if text == Capability::WALLET {
+        if *text == Capability::WALLET {
             return Err(Problem::invalid_value(
-                "capability \"wallet\" comes with a wallet, not by registration",
+                "capability \"wallet\" comes with a wallet; it is neither declared nor removed",
             ));
         }
         if !capabilities.contains(&capability) {
             capabilities.push(capability);
         }
     }
-    Ok(Some(capabilities))
+    Ok(capabilities)
+}
+
+fn share(fields: &Fields) -> Result<Option<Vec<Share>>, Problem> {
+    let allowed = || {
+        let names = Share::ALL.map(Share::name).join(", ");
+        Problem::invalid_value(format!("share must be a list of: {names}"))
+    };
+    let items = match fields.0.get("share") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value.as_array().ok_or_else(allowed)?,
+    };
+    let mut shared = Vec::new();
+    for item in items {
+        let share = item
+            .as_str()
+            .and_then(Share::from_name)
+            .ok_or_else(allowed)?;
+        if !shared.contains(&share) {
+            shared.push(share);
+        }
+    }
+    Ok(Some(shared))
 }
 
 /// A list's page: `?limit=` and `?cursor=`.
@@ -442,20 +480,6 @@ pub fn parse_transaction_id(text: &str) -> Result<String, Problem> {
     }
 }
 
-/// `GET /nodes`.
-///
-/// # Errors
-/// 400 that names the parameter.
-pub fn parse_directory_query(query: &str) -> Result<(Page, Option<Capability>), Problem> {
-    let parameters = parameters(query, &["limit", "cursor", "capability"])?;
-    let capability = parameters
-        .get("capability")
-        .map(Capability::parse)
-        .transpose()
-        .map_err(|e| Problem::invalid_request(format!("capability {e}")))?;
-    Ok((parameters.page()?, capability))
-}
-
 /// Checks that a route without parameters gets none.
 ///
 /// # Errors
@@ -464,9 +488,9 @@ pub fn expect_no_query(query: &str) -> Result<(), Problem> {
     parameters(query, &[]).map(|_| ())
 }
 
-struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
-fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
+pub(crate) fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         if !allowed.contains(&key.as_ref()) {
@@ -490,14 +514,14 @@ fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
 }
 
 impl Parameters {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
-    fn page(&self) -> Result<Page, Problem> {
+    pub(crate) fn page(&self) -> Result<Page, Problem> {
         let limit = match self.get("limit") {
             None => DEFAULT_PAGE_ENTRIES,
             Some(text) => text

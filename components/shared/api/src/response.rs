@@ -271,9 +271,20 @@ pub struct Node {
     pub public_key: Option<String>,
     pub address: Option<String>,
     pub capabilities: Vec<String>,
-    pub status: String,
+    /// `registered`, `online`, `stale`, `offline` or `deregistered`.
+    pub status: &'static str,
     pub created_at: Time,
     pub updated_at: Time,
+    /// 0 to 100; null before it is first assessed.
+    pub health: Option<u32>,
+    /// 0 to 100.
+    pub reputation: u32,
+    /// What peers may be told of its wallet.
+    pub share: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<crate::nodes::LastHeartbeat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregistered_at: Option<Time>,
 }
 
 /// Answer of `POST /nodes/register`.

@@ -155,6 +155,12 @@ impl Call {
             .map_or_else(|| Err(Problem::new(Code::NotFound)), parse_node_id)
     }
 
+    /// The route that led here, as in spin.toml.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.header(MATCHED_ROUTE).unwrap_or_default()
+    }
+
     /// The path's `:node_id`, where the route has one.
     #[must_use]
     pub fn path_parameter(&self) -> Option<&str> {

@@ -64,7 +64,9 @@ async fn database() -> Found {
             StoreError::Database(_)
             | StoreError::Corrupt { .. }
             | StoreError::Replayed
-            | StoreError::PoolEmpty => "not usable, see the log",
+            | StoreError::PoolEmpty
+            | StoreError::NodeDeregistered
+            | StoreError::TooManyCapabilities => "not usable, see the log",
         }
     })
 }

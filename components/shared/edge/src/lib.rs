@@ -16,6 +16,7 @@ pub mod health;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod problem;
+pub mod registry;
 pub mod render;
 mod serve;
 pub mod settings;

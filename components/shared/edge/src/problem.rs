@@ -73,6 +73,9 @@ fn registry_problem(error: &RegistryError) -> Problem {
     match error {
         RegistryError::Store(error) => store_problem(error),
         RegistryError::Wallet(error) => problem_of(error),
+        RegistryError::NodeNotFound(node) => Problem::node_not_found(node),
+        RegistryError::NodeDeregistered(node) => Problem::node_deregistered(node),
+        RegistryError::KeyReused => problem_of(&WalletError::KeyReused),
     }
 }
 
@@ -101,6 +104,13 @@ fn problem_of(error: &WalletError) -> Problem {
         WalletError::NodeExists(node) => Problem::new(Code::NodeExists).detail(format!(
             "node {node} is registered with another key; to change it, send the old key's rotation_signature"
         )),
+        WalletError::NodeDeregistered(node) => Problem::node_deregistered(node),
+        WalletError::WalletNotEmpty(_) => Problem::new(Code::WalletNotEmpty).detail(format!(
+            "{error}; what can be spent goes to the address in send_to, the rest has to end first"
+        )),
+        WalletError::OwnAddress => {
+            Problem::new(Code::InvalidAddress).detail(format!("send_to: {error}"))
+        }
         WalletError::WalletNotFound(node) => Problem::wallet_not_found(node),
         WalletError::WalletExists(node) => Problem::wallet_exists(node),
         WalletError::WalletInactive => Problem::new(Code::Forbidden).detail("the wallet is not active"),
@@ -137,6 +147,11 @@ fn store_problem(error: &StoreError) -> Problem {
         StoreError::SchemaTooNew { .. } => Problem::new(Code::DatabaseUnavailable)
             .detail("the database belongs to a newer version of the service")
             .retry_after(LATER_SECONDS),
+        StoreError::TooManyCapabilities => {
+            Problem::invalid_value("capabilities: a node has at most 32")
+        }
+        // The domain names the node.
+        StoreError::NodeDeregistered => Problem::new(Code::NodeDeregistered),
         StoreError::Corrupt { .. } | StoreError::PoolEmpty => Problem::new(Code::Internal),
     }
 }

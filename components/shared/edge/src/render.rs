@@ -222,15 +222,20 @@ pub fn address_made(node_id: &NodeId, made: &new_address::AddressMade) -> Answer
     .replayed(made.replayed)
 }
 
-fn node_body(node: &duxnet_store::Node) -> Node {
+pub(crate) fn node_body(node: &duxnet_store::Node) -> Node {
     Node {
         node_id: node.node_id.to_string(),
         public_key: node.public_key.clone(),
         address: node.address.clone(),
         capabilities: node.capabilities.clone(),
-        status: node.status.clone(),
+        status: node.status.name(),
         created_at: Time(node.created_at),
         updated_at: Time(node.updated_at),
+        health: node.health,
+        reputation: node.reputation,
+        share: node.share.iter().map(|share| share.name()).collect(),
+        heartbeat: crate::registry::last_heartbeat(node),
+        deregistered_at: node.deregistered_at.map(Time),
     }
 }
 

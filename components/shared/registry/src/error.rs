@@ -1,6 +1,7 @@
 //! Why the registry does not do what it was asked for.
 
 use duxnet_store::StoreError;
+use duxnet_units::NodeId;
 use duxnet_wallet::WalletError;
 
 /// Every refusal and failure of the registry. Nothing is half done when one of these comes back.
@@ -12,4 +13,13 @@ pub enum RegistryError {
     /// The wallet refused or failed.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// The node never registered.
+    #[error("node {0} is not registered")]
+    NodeNotFound(NodeId),
+    /// The node has left.
+    #[error("node {0} is deregistered")]
+    NodeDeregistered(NodeId),
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
 }

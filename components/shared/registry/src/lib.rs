@@ -4,14 +4,22 @@
 //! a [`Store`](duxnet_store::Store) and a [`Clock`](duxnet_wallet::Clock), and know nothing of HTTP,
 //! SQL or the SDK.
 
+mod capabilities;
 mod error;
+pub mod health;
+mod heartbeat;
+pub mod reputation;
+#[cfg(test)]
+mod tests;
 mod tick;
 
+pub use capabilities::change_capabilities;
 pub use error::RegistryError;
 pub use tick::Report;
 
-use duxnet_store::Store;
-use duxnet_units::Amount;
+use duxnet_store::{Database, Node, Store};
+use duxnet_units::{Amount, NodeId, Timestamp};
+use duxnet_wallet::{Caller, Clock};
 
 /// The operator's rules.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,4 +55,35 @@ pub struct Registry<'a, D, C> {
     pub clock: &'a C,
     /// The rules.
     pub rules: &'a Rules,
+}
+
+impl<D: Database, C: Clock> Registry<'_, D, C> {
+    /// So many seconds ago.
+    pub(crate) fn before(&self, seconds: u32) -> Timestamp {
+        let now = self.clock.now().unix_seconds();
+        Timestamp::from_unix_seconds(now.saturating_sub(seconds.into()))
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// A registered node.
+pub(crate) async fn known<D: Database>(
+    store: &Store<D>,
+    node_id: &NodeId,
+) -> Result<Node, RegistryError> {
+    let node = store.node(node_id).await?;
+    node.ok_or_else(|| RegistryError::NodeNotFound(node_id.clone()))
+}
+
+/// Why nothing came of a caller's request: the node is unknown or has left. The signature is used
+/// up, so that the request is no good for a later replay.
+pub(crate) async fn refused<D: Database>(
+    store: &Store<D>,
+    caller: &Caller,
+) -> Result<RegistryError, RegistryError> {
+    if let Some(signature) = &caller.signature {
+        store.use_signature(signature).await?;
+    }
+    let node = known(store, &caller.node_id).await?;
+    Ok(RegistryError::NodeDeregistered(node.node_id))
 }

@@ -81,6 +81,10 @@ impl DatabaseError {
             || self.violates("coin_not_spendable")
             || self.violates("sends_stopped")
             || self.violates("ledger_moved")
+            || self.violates("wallet_inactive")
+            || self.violates("wallet_not_empty")
+            || self.violates("node_deregistered")
+            || self.violates("too_many_capabilities")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.
@@ -121,6 +125,12 @@ pub enum StoreError {
     /// No address is left in the pool.
     #[error("the pool of addresses is empty")]
     PoolEmpty,
+    /// The node has left.
+    #[error("the node is deregistered")]
+    NodeDeregistered,
+    /// A node's list of capabilities would be longer than one may be.
+    #[error("too many capabilities")]
+    TooManyCapabilities,
 }
 
 impl StoreError {
@@ -128,6 +138,10 @@ impl StoreError {
     pub(crate) fn from_signed(error: DatabaseError) -> Self {
         if error.violates("used_signatures.hash") {
             StoreError::Replayed
+        } else if error.violates("node_deregistered") {
+            StoreError::NodeDeregistered
+        } else if error.violates("too_many_capabilities") {
+            StoreError::TooManyCapabilities
         } else {
             StoreError::Database(error)
         }

@@ -5,9 +5,14 @@
 //! connection, shared or not, on a local file as on a libSQL server.
 
 mod addresses;
+mod assessments;
+mod capabilities;
 mod coins;
 mod database;
+mod deregistration;
+mod directory;
 mod events;
+mod heartbeats;
 mod ledger;
 mod metrics;
 mod migrate;
@@ -16,15 +21,21 @@ pub mod native;
 mod nodes;
 mod payments;
 mod pool;
+mod reputation;
 mod row;
 mod signatures;
 mod transactions;
 mod wallets;
 
 pub use addresses::{NewAddress, StoredAddress};
+pub use assessments::{HealthFacts, HealthWindow, ServiceFacts, WalletFacts};
+pub use capabilities::{CapabilityChange, CapabilityCount};
 pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
+pub use deregistration::Deregistration;
+pub use directory::DirectoryFilter;
 pub use events::StoredEvent;
+pub use heartbeats::Heartbeat;
 pub use ledger::{
     Applied, ChainState, Depths, LedgerBlock, LedgerCoin, SeenBlock, SeenOutput, SeenTransaction,
 };
@@ -35,6 +46,7 @@ pub use payments::{
     FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
 };
 pub use pool::POOL_MAX_AGE_SECONDS;
+pub use reputation::{Judgement, PaymentPoints, ReputationEvent};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};

@@ -1,9 +1,10 @@
 //! Registered nodes.
 
-use crate::row::Columns;
+use crate::heartbeats::Heartbeat;
+use crate::row::{Columns, corrupt};
 use crate::signatures::columns;
 use crate::{Database, Row, SignatureUse, Store, StoreError, Value};
-use duxnet_units::{Capability, NodeId, Timestamp};
+use duxnet_units::{Capability, NodeId, NodeStatus, Share, Timestamp};
 
 /// A node as stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,12 +19,24 @@ pub struct Node {
     pub address: Option<String>,
     /// What it can do, sorted.
     pub capabilities: Vec<String>,
-    /// `registered`.
-    pub status: String,
+    /// By the heartbeat's age.
+    pub status: NodeStatus,
     /// First registration.
     pub created_at: Timestamp,
     /// Last registration.
     pub updated_at: Timestamp,
+    /// 0 to 100; none before it is first assessed.
+    pub health: Option<u32>,
+    /// 0 to 100.
+    pub reputation: u32,
+    /// When it last sent one.
+    pub heartbeat_at: Option<Timestamp>,
+    /// What that said.
+    pub heartbeat: Option<Heartbeat>,
+    /// What peers may be told of its wallet.
+    pub share: Vec<Share>,
+    /// When it left.
+    pub deregistered_at: Option<Timestamp>,
 }
 
 /// What a registration writes.
@@ -37,43 +50,88 @@ pub struct NodeChange {
     pub address: Option<String>,
     /// None keeps what is known.
     pub capabilities: Option<Vec<Capability>>,
+    /// None keeps what is known.
+    pub share: Option<Vec<Share>>,
     /// Now.
     pub at: Timestamp,
     /// The request's signature.
     pub signature: Option<SignatureUse>,
 }
 
-const COLUMNS: &str = "nodes.id, nodes.node_id, public_key, address, status, created_at, updated_at,
+pub(crate) const COLUMNS: &str =
+    "nodes.id, nodes.node_id, public_key, address, status, created_at, updated_at, health,
+    reputation, heartbeat_at, heartbeat, share, deregistered_at,
     (SELECT json_group_array(capability) FROM
         (SELECT capability FROM node_capabilities c WHERE c.node_id = nodes.node_id ORDER BY capability))";
 
-fn read(row: Row) -> Result<Node, StoreError> {
+pub(crate) fn read(row: Row) -> Result<Node, StoreError> {
     let mut columns = Columns::of(row);
     Ok(Node {
         id: columns.integer("nodes.id")?,
         node_id: columns.node_id("nodes.node_id")?,
         public_key: columns.optional_text("nodes.public_key")?,
         address: columns.optional_text("nodes.address")?,
-        status: columns.text("nodes.status")?,
+        status: {
+            let name = columns.text("nodes.status")?;
+            NodeStatus::from_name(&name)
+                .ok_or_else(|| corrupt("nodes.status", &Value::Text(name)))?
+        },
         created_at: columns.time("nodes.created_at")?,
         updated_at: columns.time("nodes.updated_at")?,
-        capabilities: {
-            let json = columns.text("node_capabilities")?;
-            serde_json::from_str(&json).map_err(|_| StoreError::Corrupt {
-                column: "node_capabilities",
-                value: json,
-            })?
+        health: columns.optional_small("nodes.health")?,
+        reputation: columns.small("nodes.reputation")?,
+        heartbeat_at: columns.optional_time("nodes.heartbeat_at")?,
+        heartbeat: columns
+            .optional_text("nodes.heartbeat")?
+            .map(|json| parsed("nodes.heartbeat", json))
+            .transpose()?,
+        share: {
+            let json = columns.text("nodes.share")?;
+            let names: Vec<String> = parsed("nodes.share", json)?;
+            names
+                .into_iter()
+                .map(|name| {
+                    Share::from_name(&name)
+                        .ok_or_else(|| corrupt("nodes.share", &Value::Text(name)))
+                })
+                .collect::<Result<_, _>>()?
         },
+        deregistered_at: columns.optional_time("nodes.deregistered_at")?,
+        capabilities: parsed("node_capabilities", columns.text("node_capabilities")?)?,
     })
 }
 
-fn declared(capabilities: Option<&Vec<Capability>>) -> Value {
-    capabilities
-        .map(|list| {
-            let names: Vec<&str> = list.iter().map(Capability::as_str).collect();
-            serde_json::to_string(&names).unwrap_or_else(|_| "[]".into())
-        })
-        .into()
+fn parsed<T: serde::de::DeserializeOwned>(
+    column: &'static str,
+    json: String,
+) -> Result<T, StoreError> {
+    serde_json::from_str(&json).map_err(|_| corrupt(column, &Value::Text(json)))
+}
+
+/// A JSON list of names as a parameter; null for none.
+pub(crate) fn names<'a>(list: Option<impl Iterator<Item = &'a str>>) -> Value {
+    list.map(|list| {
+        serde_json::to_string(&list.collect::<Vec<_>>()).unwrap_or_else(|_| "[]".into())
+    })
+    .into()
+}
+
+fn declared(change: &NodeChange) -> Value {
+    names(
+        change
+            .capabilities
+            .as_ref()
+            .map(|list| list.iter().map(Capability::as_str)),
+    )
+}
+
+fn shared(change: &NodeChange) -> Value {
+    names(
+        change
+            .share
+            .as_ref()
+            .map(|list| list.iter().map(|share| share.name())),
+    )
 }
 
 impl<D: Database> Store<D> {
@@ -106,34 +164,6 @@ impl<D: Database> Store<D> {
         .transpose()
     }
 
-    /// Nodes after a row id, oldest first, of one capability if asked.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn nodes(
-        &self,
-        after: Option<i64>,
-        capability: Option<&Capability>,
-        limit: u32,
-    ) -> Result<Vec<Node>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM nodes WHERE id > ?1 AND (?2 IS NULL OR EXISTS
-                (SELECT 1 FROM node_capabilities c WHERE c.node_id = nodes.node_id AND c.capability = ?2))
-             ORDER BY id LIMIT ?3"
-        );
-        let parameters = vec![
-            after.unwrap_or(0).into(),
-            capability.map(Capability::as_str).into(),
-            limit.into(),
-        ];
-        self.database
-            .query(&sql, parameters)
-            .await?
-            .into_iter()
-            .map(read)
-            .collect()
-    }
-
     /// Adds a node; false when the id is taken, then nothing changes.
     ///
     /// # Errors
@@ -144,15 +174,16 @@ impl<D: Database> Store<D> {
         let rows = self
             .database
             .query(
-                "INSERT INTO nodes (node_id, public_key, address, declared_capabilities, created_at, updated_at,
+                "INSERT INTO nodes (node_id, public_key, address, declared_capabilities, share, created_at, updated_at,
                     signature_hash, signature_expires_at)
-                 VALUES (?, ?, ?, COALESCE(?, '[]'), ?, ?, ?, ?)
+                 VALUES (?, ?, ?, COALESCE(?, '[]'), COALESCE(?, '[]'), ?, ?, ?, ?)
                  ON CONFLICT (node_id) DO NOTHING RETURNING id",
                 vec![
                     change.node_id.as_str().into(),
                     change.public_key.clone().into(),
                     change.address.clone().into(),
-                    declared(change.capabilities.as_ref()),
+                    declared(change),
+                    shared(change),
                     at.clone(),
                     at,
                     hash,
@@ -165,6 +196,7 @@ impl<D: Database> Store<D> {
     }
 
     /// Changes a node whose key is still `current_key`; false when it is not, then nothing changes.
+    /// One that had left is back, as if it had not sent a heartbeat yet, and its wallet is active.
     ///
     /// # Errors
     /// [`StoreError::Replayed`] and others.
@@ -178,13 +210,19 @@ impl<D: Database> Store<D> {
             .database
             .query(
                 "UPDATE nodes SET public_key = ?, address = COALESCE(?, address),
-                    declared_capabilities = COALESCE(?, declared_capabilities), updated_at = ?,
+                    declared_capabilities = COALESCE(?, declared_capabilities),
+                    share = COALESCE(?, share), updated_at = ?,
+                    status = CASE status WHEN 'deregistered' THEN 'registered' ELSE status END,
+                    heartbeat_at = CASE status WHEN 'deregistered' THEN NULL ELSE heartbeat_at END,
+                    heartbeat = CASE status WHEN 'deregistered' THEN NULL ELSE heartbeat END,
+                    deregistered_at = NULL,
                     signature_hash = ?, signature_expires_at = ?
                  WHERE node_id = ? AND public_key IS ? RETURNING id",
                 vec![
                     change.public_key.clone().into(),
                     change.address.clone().into(),
-                    declared(change.capabilities.as_ref()),
+                    declared(change),
+                    shared(change),
                     change.at.unix_seconds().into(),
                     hash,
                     expires_at,

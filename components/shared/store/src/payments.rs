@@ -154,6 +154,8 @@ pub enum Reservation {
     RateLimited,
     /// An operator, or the watchdog, has stopped all payments.
     SendsStopped,
+    /// The wallet may not send.
+    WalletInactive,
 }
 
 /// How much of the window is used.
@@ -349,6 +351,7 @@ impl<D: Database> Store<D> {
                 Ok(Reservation::CoinTaken)
             }
             Err(error) if error.violates("sends_stopped") => Ok(Reservation::SendsStopped),
+            Err(error) if error.violates("wallet_inactive") => Ok(Reservation::WalletInactive),
             Err(error) if error.violates("rate_limit_exceeded") => Ok(Reservation::RateLimited),
             Err(error) => Err(StoreError::from_signed(error)),
         }

@@ -7,6 +7,7 @@ mod address;
 mod amount;
 mod hash;
 mod name;
+mod registry;
 mod timestamp;
 pub mod transaction;
 
@@ -14,4 +15,5 @@ pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use hash::{BlockHash, HashError, OutPoint, Txid};
 pub use name::{Capability, IdempotencyKey, NameError, NodeId, WalletName};
+pub use registry::{Conduct, Match, NodeStatus, Share};
 pub use timestamp::{Timestamp, TimestampError};

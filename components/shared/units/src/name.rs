@@ -18,7 +18,9 @@ pub enum NameError {
     #[error("must be 1 to 128 visible ASCII characters")]
     IdempotencyKey,
     /// A capability with other characters or another length.
-    #[error("must be 1 to 64 characters of a-z 0-9 . _ : -")]
+    #[error(
+        "must be 1 to 64 characters of a-z 0-9 . _ : -, each part between . and : beginning with a letter or digit"
+    )]
     Capability,
 }
 
@@ -57,7 +59,7 @@ name_type!(
     IdempotencyKey
 );
 name_type!(
-    /// What a node can do, `wallet` for one.
+    /// What a node can do: `wallet`, `gpu`, `gpu:nvidia.a100`. Parts are separated by `.` and `:`.
     Capability
 );
 
@@ -123,8 +125,12 @@ impl Capability {
     /// # Errors
     /// [`NameError::Capability`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._:-".contains(&b);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let is_part = |part: &str| {
+            part.bytes().next().is_some_and(alphanumeric)
+                && part.bytes().all(|b| alphanumeric(b) || b"_-".contains(&b))
+        };
+        if text.len() > 64 || !text.split(['.', ':']).all(is_part) {
             return Err(NameError::Capability);
         }
         Ok(Self(text.to_owned()))
@@ -160,6 +166,36 @@ mod tests {
             assert_eq!(
                 WalletName::parse(bad),
                 Err(NameError::WalletName),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn capabilities_are_parts_that_begin_with_a_letter_or_digit() {
+        for good in ["gpu", "0", "gpu:nvidia.a100", "x-y_z", &"x".repeat(64)] {
+            assert!(Capability::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            ":",
+            "-x",
+            "_x",
+            "a..b",
+            "a:.b",
+            "a:",
+            ".a",
+            "a.-b",
+            "GPU",
+            "a b",
+            "ä",
+            "a/b",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(
+                Capability::parse(bad),
+                Err(NameError::Capability),
                 "{bad:?}"
             );
         }

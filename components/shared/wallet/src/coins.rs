@@ -110,6 +110,52 @@ pub fn select(
         .ok_or_else(|| shortage(by_value.len(), total, target))
 }
 
+/// All coins in one payment without change: what it pays, and the selection.
+///
+/// # Errors
+/// [`SelectionError::TooManyInputs`], and [`SelectionError::Insufficient`] when less than the least
+/// that can be paid would be left after the fee.
+pub fn sweep(
+    coins: &[Coin],
+    recipient: &Address,
+    fee_rate: u64,
+) -> Result<(Amount, Selection), SelectionError> {
+    if coins.len() > MAX_INPUTS {
+        return Err(SelectionError::TooManyInputs);
+    }
+    let least = Amount::from_florins(DUST_LIMIT_FLORINS).unwrap_or(Amount::MAX);
+    let target = Target {
+        amount: least,
+        recipient,
+        change_address: recipient,
+        fee_rate,
+    };
+    let all: Vec<&Coin> = coins.iter().collect();
+    let total = Amount::checked_sum(coins.iter().map(|coin| coin.value)).unwrap_or(Amount::MAX);
+    let fee = target.fee(coins.len().max(1), false).unwrap_or(Amount::MAX);
+    match total.checked_sub(fee) {
+        Some(amount) if amount >= least => Ok((
+            amount,
+            Selection {
+                inputs: inputs(all),
+                fee,
+                change: Amount::ZERO,
+            },
+        )),
+        _ => Err(shortage(coins.len(), total, &target)),
+    }
+}
+
+fn inputs(coins: Vec<&Coin>) -> Vec<Input> {
+    coins
+        .into_iter()
+        .map(|coin| Input {
+            outpoint: coin.outpoint.clone(),
+            value: coin.value,
+        })
+        .collect()
+}
+
 /// `coins` are sorted, largest first.
 fn pick(coins: &[&Coin], target: &Target<'_>) -> Option<Selection> {
     let alone = coins.iter().rev().find_map(|coin| {
@@ -127,15 +173,8 @@ fn pick(coins: &[&Coin], target: &Target<'_>) -> Option<Selection> {
         }
         None
     })?;
-    let inputs = chosen
-        .into_iter()
-        .map(|coin| Input {
-            outpoint: coin.outpoint.clone(),
-            value: coin.value,
-        })
-        .collect();
     Some(Selection {
-        inputs,
+        inputs: inputs(chosen),
         fee,
         change,
     })
@@ -265,6 +304,42 @@ mod tests {
             pay(&[], 1),
             Err(SelectionError::Insufficient { .. })
         ));
+    }
+
+    #[test]
+    fn a_sweep_leaves_nothing_and_pays_the_fee_of_its_size() {
+        let coins = [
+            coin(5_000_000_000, 1, 0),
+            coin(2_000_000, 0, 1),
+            coin(1, 1, 2),
+        ];
+        let (amount, selection) = sweep(&coins, &address(), RATE).unwrap();
+        assert_eq!(selection.inputs.len(), 3);
+        assert_eq!(selection.change, Amount::ZERO);
+        assert_eq!(selection.fee.florins(), (10 + 3 * 148 + 34) * RATE / 1000);
+        assert_eq!(amount.florins() + selection.fee.florins(), 5_002_000_001);
+    }
+
+    #[test]
+    fn a_sweep_pays_at_least_what_can_be_paid_and_carries_what_a_payment_carries() {
+        let least = DUST_LIMIT_FLORINS + 192_000;
+        let swept = |value| sweep(&[coin(value, 1, 0)], &address(), RATE);
+        assert_eq!(swept(least).unwrap().0.florins(), DUST_LIMIT_FLORINS);
+        let SelectionError::Insufficient { available, needed } = swept(least - 1).unwrap_err()
+        else {
+            panic!("expected a shortage");
+        };
+        assert_eq!(needed.florins() - available.florins(), 1);
+        assert!(matches!(
+            sweep(&[], &address(), RATE),
+            Err(SelectionError::Insufficient { .. })
+        ));
+        let many: Vec<_> = (0..251).map(|index| coin(50_000_000, 1, index)).collect();
+        assert!(sweep(&many[1..], &address(), RATE).is_ok());
+        assert_eq!(
+            sweep(&many, &address(), RATE),
+            Err(SelectionError::TooManyInputs)
+        );
     }
 
     #[test]

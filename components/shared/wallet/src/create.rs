@@ -29,7 +29,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     /// Makes the one wallet of a registered node; the node then has the capability `wallet`.
     ///
     /// # Errors
-    /// [`WalletError::NodeNotFound`], [`WalletError::WalletExists`], [`WalletError::KeyReused`],
+    /// [`WalletError::NodeNotFound`], [`WalletError::NodeDeregistered`], [`WalletError::WalletExists`], [`WalletError::KeyReused`],
     /// or chain and database trouble.
     pub async fn create_wallet(
         &self,
@@ -72,6 +72,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             // A key that no wallet gets to own is lost to nobody, so the order is key first.
             new.address = Some(fresh_address(chain, &caller.node_id, self.policy.network).await?);
             stored = self.store.insert_wallet(&new).await;
+        }
+        if stored == Err(StoreError::NodeDeregistered) {
+            return Err(WalletError::NodeDeregistered(caller.node_id.clone()));
         }
         match stored? {
             Some(wallet) => Ok(Created {

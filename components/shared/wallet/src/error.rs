@@ -1,7 +1,7 @@
 //! Why the service does not do what it was asked for.
 
 use crate::chain::ChainError;
-use duxnet_store::StoreError;
+use duxnet_store::{Balance, StoreError};
 use duxnet_units::{AddressError, Amount, Network, NodeId};
 
 /// Every refusal and failure of the domain. Nothing was paid and nothing is half done when one of
@@ -50,6 +50,15 @@ pub enum WalletError {
     /// The node id belongs to another key.
     #[error("node {0} is registered with another key")]
     NodeExists(NodeId),
+    /// The node has left; registering again brings it back.
+    #[error("node {0} is deregistered")]
+    NodeDeregistered(NodeId),
+    /// The node cannot leave while its wallet holds something.
+    #[error("the wallet holds {} FLOP that can be spent, {} pending, {} reserved", .0.available, .0.pending, .0.reserved)]
+    WalletNotEmpty(Balance),
+    /// What the wallet holds is to be sent to the wallet itself.
+    #[error("the address is the wallet's own")]
+    OwnAddress,
     /// The node has no wallet.
     #[error("node {0} has no wallet")]
     WalletNotFound(NodeId),

@@ -1,7 +1,7 @@
 //! What the wallet service does.
 //!
 //! One file per thing a node can ask for: [`create`], [`balance`], [`send`], [`history`],
-//! [`new_address`], [`register`];
+//! [`new_address`], [`register`], [`deregister`];
 //! [`tracker`] is the background work. They need a [`Store`](duxnet_store::Store), a chain
 //! ([`chain`]) and a [`Clock`], and know nothing of HTTP, SQL or the SDK.
 
@@ -9,6 +9,7 @@ pub mod balance;
 pub mod chain;
 pub mod coins;
 pub mod create;
+pub mod deregister;
 mod error;
 pub mod history;
 pub mod new_address;

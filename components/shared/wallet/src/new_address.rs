@@ -21,7 +21,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     /// Adds an address to the caller's wallet and makes it the newest.
     ///
     /// # Errors
-    /// [`WalletError::WalletNotFound`], [`WalletError::AddressLimit`], or chain and database
+    /// [`WalletError::WalletNotFound`], [`WalletError::WalletInactive`], [`WalletError::AddressLimit`], or chain and database
     /// trouble.
     pub async fn new_address(
         &self,
@@ -54,6 +54,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             && let Some(address) = self.store.address_by_key(wallet.id, key).await?
         {
             return Ok(made(address, true));
+        }
+        if !wallet.is_active {
+            return Err(WalletError::WalletInactive);
         }
         let mut new = NewAddress {
             wallet_id: wallet.id,

@@ -24,13 +24,22 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// Coins that suffice alone, smallest first, of which the selection chooses.
 const SUFFICIENT_COINS: u32 = 20;
 
+/// How much is paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HowMuch {
+    /// This; never zero. The fee comes on top.
+    Exactly(Amount),
+    /// Everything that can be spent, less the fee: the wallet keeps none of it.
+    All,
+}
+
 /// A payment to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
     /// Who is paid, as the client wrote it.
     pub recipient_address: String,
-    /// How much; never zero.
-    pub amount: Amount,
+    /// How much.
+    pub amount: HowMuch,
     /// What makes a repeat the same request.
     pub idempotency_key: Option<IdempotencyKey>,
     /// The hash of the request's content.
@@ -102,23 +111,34 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         loop {
             self.check_quota(&wallet).await?;
             let under_way = self.store.under_way(wallet.id).await?;
-            let spendable = self
-                .store
-                .spendable_coins(
-                    wallet.id,
-                    order.amount,
-                    coins::MAX_INPUTS as u32,
-                    SUFFICIENT_COINS,
-                )
-                .await?;
-            let target = Target {
-                amount: order.amount,
-                recipient: &recipient,
-                change_address: &change_address,
-                fee_rate,
+            let selected = match order.amount {
+                HowMuch::Exactly(amount) => {
+                    let largest = coins::MAX_INPUTS as u32;
+                    let spendable = self
+                        .store
+                        .spendable_coins(wallet.id, amount, largest, SUFFICIENT_COINS)
+                        .await?;
+                    let target = Target {
+                        amount,
+                        recipient: &recipient,
+                        change_address: &change_address,
+                        fee_rate,
+                    };
+                    coins::select(&spendable.coins, spendable.total, &target)
+                        .map(|selection| (amount, selection))
+                }
+                HowMuch::All => {
+                    // One more than a payment can carry tells that it cannot carry all.
+                    let all = coins::MAX_INPUTS as u32 + 1;
+                    let spendable = self
+                        .store
+                        .spendable_coins(wallet.id, Amount::ZERO, all, 0)
+                        .await?;
+                    coins::sweep(&spendable.coins, &recipient, fee_rate)
+                }
             };
-            let selection = match coins::select(&spendable.coins, spendable.total, &target) {
-                Ok(selection) => selection,
+            let (amount, selection) = match selected {
+                Ok(selected) => selected,
                 Err(SelectionError::TooManyInputs) => return Err(WalletError::TooManyCoins),
                 Err(SelectionError::Insufficient { available, needed }) => {
                     let later = self.store.under_way(wallet.id).await?;
@@ -140,13 +160,14 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                     continue;
                 }
             };
+            self.check_amount(amount)?;
             let payment = NewPayment {
                 node_id: caller.node_id.clone(),
                 wallet_id: wallet.id,
                 idempotency_key: order.idempotency_key.clone(),
                 request_hash: order.request_hash.clone(),
                 recipient: recipient.clone(),
-                amount: order.amount,
+                amount,
                 fee: selection.fee,
                 change: selection.change,
                 change_address: change_address.clone(),
@@ -160,6 +181,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             let outcome = self.store.reserve(&payment).await?;
             match outcome {
                 Reservation::Reserved(payment) => return Ok(Reserved::New(payment)),
+                Reservation::WalletInactive => return Err(WalletError::WalletInactive),
                 Reservation::SendsStopped => return Err(self.sends_stopped().await?),
                 Reservation::KeyTaken | Reservation::CoinTaken | Reservation::RateLimited => {}
             }
@@ -194,16 +216,23 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         }
         let recipient = Address::parse(&order.recipient_address, self.policy.network)
             .map_err(WalletError::InvalidRecipient)?;
-        if order.amount > self.policy.max_transaction_amount {
+        if let HowMuch::Exactly(amount) = order.amount {
+            self.check_amount(amount)?;
+        }
+        Ok(recipient)
+    }
+
+    fn check_amount(&self, amount: Amount) -> Result<(), WalletError> {
+        if amount > self.policy.max_transaction_amount {
             return Err(WalletError::AmountAboveLimit(
                 self.policy.max_transaction_amount,
             ));
         }
         let dust_limit = Amount::from_florins(coins::DUST_LIMIT_FLORINS).unwrap_or(Amount::MAX);
-        if order.amount < dust_limit {
+        if amount < dust_limit {
             return Err(WalletError::AmountBelowDust(dust_limit));
         }
-        Ok(recipient)
+        Ok(())
     }
 
     /// The database decides in the end; this spares the chain node a request that cannot pass.

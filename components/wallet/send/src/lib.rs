@@ -2,7 +2,7 @@
 
 use duxnet_api::request::Send;
 use duxnet_edge::{Context, chain::ChainNode, render, serve};
-use duxnet_wallet::send::Order;
+use duxnet_wallet::send::{HowMuch, Order};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 
@@ -19,7 +19,7 @@ async fn handle(request: Request) -> impl IntoResponse {
             request_hash: wanted.hash(),
             idempotency_key: authenticated.idempotency_key(wanted.idempotency_key),
             recipient_address: wanted.recipient_address,
-            amount: wanted.amount,
+            amount: HowMuch::Exactly(wanted.amount),
         };
         let sent = context
             .service()

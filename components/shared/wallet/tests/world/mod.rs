@@ -211,6 +211,7 @@ impl World {
             public_key: None,
             address: None,
             capabilities: None,
+            share: None,
             at: self.clock.now(),
             signature: None,
         };
@@ -377,7 +378,7 @@ impl World {
 pub fn order_to(recipient: &str, value: u64, key: Option<&str>) -> send::Order {
     send::Order {
         recipient_address: recipient.into(),
-        amount: florins(value),
+        amount: send::HowMuch::Exactly(florins(value)),
         idempotency_key: key.map(|key| IdempotencyKey::parse(key).unwrap()),
         request_hash: value.to_string(),
     }
