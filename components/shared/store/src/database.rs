@@ -81,6 +81,13 @@ impl DatabaseError {
             || self.violates("coin_not_spendable")
             || self.violates("sends_stopped")
             || self.violates("ledger_moved")
+            || self.violates("wallet_frozen")
+            || self.violates("recipient_not_allowed")
+            || self.violates("recipient_limit_reached")
+            || self.violates("payment_not_held")
+            || self.violates("wallet_is_so_already")
+            || self.violates("rule_of_another_kind")
+            || self.violates("rule_limit_reached")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.

@@ -10,11 +10,14 @@ mod database;
 mod events;
 mod ledger;
 mod migrate;
+mod monitor;
 #[cfg(feature = "native")]
 pub mod native;
 mod nodes;
 mod payments;
 mod pool;
+mod recipients;
+mod review;
 mod row;
 mod signatures;
 mod transactions;
@@ -28,11 +31,15 @@ pub use ledger::{
     Applied, ChainState, Depths, LedgerBlock, LedgerCoin, SeenBlock, SeenOutput, SeenTransaction,
 };
 pub use migrate::{SCHEMA_VERSION, migrate};
+pub use monitor::{Alert, AlertFilter, Rule};
 pub use nodes::{Node, NodeChange};
 pub use payments::{
-    FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
+    FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Refusal, Reservation,
+    Signing, UnderWay,
 };
 pub use pool::POOL_MAX_AGE_SECONDS;
+pub use recipients::{RecipientChange, RecipientList, RecipientPolicy, Recipient};
+pub use review::{Action, Decided, Decision, NewDecision, ReviewedPayment};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};
