@@ -3,6 +3,7 @@
 //! * [`request`]: what clients may send, parsed strictly.
 //! * [`response`]: what they get.
 //! * [`access`]: who may do what.
+//! * [`monitoring`]: what operators ask and get, and whom a wallet may pay.
 //! * [`problem`]: every error, its status and its text, in one place.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
@@ -10,6 +11,7 @@ pub mod access;
 pub mod cursor;
 pub mod jcs;
 pub mod json;
+pub mod monitoring;
 pub mod problem;
 pub mod request;
 pub mod response;

@@ -13,6 +13,7 @@ mod context;
 mod database;
 pub mod encryption;
 pub mod health;
+pub mod monitoring;
 mod problem;
 pub mod render;
 mod serve;

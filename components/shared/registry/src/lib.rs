@@ -5,7 +5,9 @@
 //! SQL or the SDK.
 
 mod error;
+pub mod recipients;
 mod tick;
+mod watch;
 
 pub use error::RegistryError;
 pub use tick::Report;

@@ -76,6 +76,24 @@ pub struct AlertFilter {
     pub open: Option<bool>,
 }
 
+impl Rule {
+    /// As a decision records it, and as the trigger reads it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "kind": self.kind,
+            "enabled": u8::from(self.enabled),
+            "severity": self.severity,
+            "action": self.action,
+            "window_seconds": self.window_seconds,
+            "threshold_count": self.threshold_count,
+            "threshold_share": self.threshold_share,
+            "threshold_amount": self.threshold_amount.map(Amount::florins),
+        })
+        .to_string()
+    }
+}
+
 fn read_rule(row: Row) -> Result<Rule, StoreError> {
     let mut columns = Columns::of(row);
     Ok(Rule {

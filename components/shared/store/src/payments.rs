@@ -51,7 +51,9 @@ impl PaymentState {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    /// From its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
