@@ -3,7 +3,8 @@
 
 use crate::{Clock, Service, WalletError};
 use duxnet_store::{
-    Action, Alert, AlertFilter, Database, Decided, NewDecision, ReviewedPayment, Rule,
+    Action, Alert, AlertFilter, Database, Decided, NewDecision, PaymentState, ReviewedPayment,
+    Rule,
     Wallet,
 };
 use duxnet_units::NodeId;
@@ -41,7 +42,16 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             })
             .await?;
         let now = self.store.reviewed_payment(payment_id).await?;
-        Ok(now.map(|payment| (decided, payment)))
+        Ok(now.map(|found| {
+            // Released, and then refused after all, or dead: a repeat must not sound as if it were made.
+            let is_over = action == Action::Release && found.payment.state == PaymentState::Failed;
+            let decided = if is_over {
+                Decided::Impossible
+            } else {
+                decided
+            };
+            (decided, found)
+        }))
     }
 
     /// Freezes a wallet or lets it pay again, and shows it as it is then.

@@ -162,7 +162,7 @@ fn decisions_exclude_each_other_and_the_same_one_twice_is_one() {
     // Not yet signed: it can still be refused, and then not be released again.
     assert_eq!(world.decide(Action::Refuse), Decided::Done);
     assert_eq!(world.decide(Action::Refuse), Decided::Already);
-    assert_eq!(world.decide(Action::Release), Decided::Already);
+    assert_eq!(world.decide(Action::Release), Decided::Impossible);
     assert_eq!(state(&world), "failed");
     assert_eq!(world.run().made, 0);
     assert_eq!(paid(&world), 0);

@@ -8,7 +8,7 @@ pub use chain::{FakeChain, FakeNode, Trouble, florins};
 
 use duxnet_store::native::NativeDatabase;
 use duxnet_store::{
-    Action, Database, DatabaseError, Decided, NodeChange, Row, Store, Value, migrate,
+    Action, Database, DatabaseError, Decided, NodeChange, Row, Rule, Store, Value, migrate,
 };
 use duxnet_units::{Amount, IdempotencyKey, Network, NodeId, Timestamp, WalletName};
 use duxnet_wallet::release::Run;
@@ -356,6 +356,22 @@ impl World {
         self.whole(async |service, _| service.decide_wallet(action, &node, WORD).await)
             .unwrap()
             .0
+    }
+
+    /// An operator changes or adds a rule.
+    pub fn set_rule(&self, rule: &Rule) -> Decided {
+        self.whole(async |service, _| service.set_rule(rule, WORD).await)
+            .unwrap()
+            .0
+    }
+
+    pub fn try_rows(&self, sql: &str) -> Result<Vec<Row>, String> {
+        block_on(database(self.file.path()).query(sql, vec![])).map_err(|error| error.0)
+    }
+
+    /// Runs something on the queries alone.
+    pub fn on_store<T>(&self, run: impl AsyncFnOnce(&Store<SteppedDatabase>) -> T) -> T {
+        self.whole(async |service, _| run(service.store).await)
     }
 
     pub fn resume_sends(&self) -> bool {
