@@ -4,6 +4,7 @@
 //! * [`response`]: what they get.
 //! * [`nodes`]: both, of the registry around the wallets.
 //! * [`access`]: who may do what.
+//! * [`monitoring`]: what operators ask and get, and whom a wallet may pay.
 //! * [`problem`]: every error, its status and its text, in one place.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
@@ -11,6 +12,7 @@ pub mod access;
 pub mod cursor;
 pub mod jcs;
 pub mod json;
+pub mod monitoring;
 pub mod nodes;
 pub mod problem;
 pub mod request;

@@ -548,7 +548,9 @@ pub struct Holdings {
 #[allow(missing_docs, reason = "the field names say it")]
 pub struct PaidOut {
     pub payment_id: String,
-    pub txid: String,
+    /// Once it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txid: Option<String>,
     pub state: String,
     pub recipient: String,
     pub amount: Flop,

@@ -67,6 +67,18 @@ pub enum Code {
     SendsStopped,
     /// The idempotency key's payment was sent and has failed.
     PaymentFailed,
+    /// An operator has frozen the wallet; nothing was paid.
+    WalletFrozen,
+    /// The wallet's own rules exclude the recipient; nothing was paid.
+    RecipientNotAllowed,
+    /// An operator has refused the payment of the idempotency key.
+    PaymentRefused,
+    /// The payment does not wait for an operator.
+    PaymentNotHeld,
+    /// No payment of that id was ever held.
+    PaymentNotFound,
+    /// No alert of that id.
+    AlertNotFound,
     /// The wallet has no such transaction.
     TransactionNotFound,
     /// The chain node's wallet cannot sign: locked, passphrase missing or wrong.
@@ -133,6 +145,14 @@ impl Code {
             Code::Syncing => (503, "syncing", "Catching up with the chain", true),
             Code::SendsStopped => (503, "sends_stopped", "Payments are stopped", true),
             Code::PaymentFailed => (409, "payment_failed", "Payment failed", false),
+            Code::WalletFrozen => (403, "wallet_frozen", "Wallet frozen", false),
+            Code::RecipientNotAllowed => {
+                (403, "recipient_not_allowed", "Recipient not allowed", false)
+            }
+            Code::PaymentRefused => (409, "payment_refused", "Payment refused", false),
+            Code::PaymentNotHeld => (409, "payment_not_held", "Payment not held", false),
+            Code::PaymentNotFound => (404, "payment_not_found", "Payment not found", false),
+            Code::AlertNotFound => (404, "alert_not_found", "Alert not found", false),
             Code::TransactionNotFound => {
                 (404, "transaction_not_found", "Transaction not found", false)
             }

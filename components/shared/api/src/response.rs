@@ -65,6 +65,9 @@ pub struct Wallet {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
     pub balance_florins: Florins,
+    /// Why an operator has frozen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_reason: Option<String>,
 }
 
 /// Answer of `POST /wallet/create`.
@@ -164,6 +167,36 @@ pub struct Sent {
     pub state: String,
 }
 
+/// Answer of `POST /wallet/{node_id}/send`, 202, while the payment waits for an operator: it has no
+/// transaction yet.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the field names are the specification's")]
+pub struct Held {
+    pub success: bool,
+    pub message: &'static str,
+    pub amount: Flop,
+    pub recipient: String,
+    /// `pending`.
+    pub status: &'static str,
+    pub amount_florins: Florins,
+    pub fee: Flop,
+    pub fee_florins: Florins,
+    pub payment_id: String,
+    /// `held`.
+    pub state: &'static str,
+}
+
+/// Answer of `POST /internal/payments/run`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Run {
+    /// Always true.
+    pub success: bool,
+    /// Released payments that are signed now.
+    pub made: u32,
+    /// Released payments that could not be; the next run tries again.
+    pub left: u32,
+}
+
 /// Answer of `GET /wallet/{node_id}/transactions`.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the field names are the specification's")]
@@ -191,7 +224,7 @@ pub struct SpentCoin {
 #[allow(missing_docs, reason = "the field names say it")]
 pub struct Payment {
     pub payment_id: String,
-    /// `reserved`, `signed`, `broadcast`, `confirmed` or `failed`.
+    /// `reserved`, `held`, `released`, `signed`, `broadcast`, `confirmed` or `failed`.
     pub state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

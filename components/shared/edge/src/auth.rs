@@ -78,9 +78,17 @@ impl Context {
             });
         };
         // An unknown node and a wrong signature look the same from outside.
-        let key = self.store.node_key(&claim.signer).await?.flatten();
-        let key = key.as_deref().map(PublicKey::parse).and_then(Result::ok);
-        let signature = self.verify(call, &claim, key.as_ref())?;
+        let known = self.store.node_key(&claim.signer).await?;
+        let key = known.as_ref().and_then(Option::as_deref);
+        let key = key.map(PublicKey::parse).and_then(Result::ok);
+        let signature = match self.verify(call, &claim, key.as_ref())? {
+            Some(signature) => signature,
+            None => {
+                self.count_failure(known.is_some().then_some(&claim.signer))
+                    .await;
+                return Err(wrong_signature());
+            }
+        };
         if claim.signer != *node {
             return Err(Problem::new(Code::Forbidden)
                 .detail("the signature is valid, but another node's")
@@ -156,7 +164,9 @@ impl Context {
             });
         };
         let key = key.ok_or_else(|| Problem::invalid_request("public_key is missing"))?;
-        let signature = self.verify(call, &claim, Some(key))?;
+        let signature = self
+            .verify(call, &claim, Some(key))?
+            .ok_or_else(wrong_signature)?;
         if claim.signer != *node {
             return Err(Problem::new(Code::Forbidden)
                 .detail("X-Node-Id is not the body's node_id")
@@ -212,12 +222,21 @@ impl Context {
         header_claim(call).map(Some)
     }
 
+    /// Counted for the rules about failed signatures; the answer is the same if it cannot be.
+    async fn count_failure(&self, node: Option<&NodeId>) {
+        let now = self.clock.now();
+        if let Err(error) = self.store.count_failed_signature(node, now).await {
+            eprintln!("a failed signature is not counted: {error}");
+        }
+    }
+
+    /// None for a signature that is wrong.
     fn verify(
         &self,
         call: &Call,
         claim: &Claim,
         key: Option<&PublicKey>,
-    ) -> Result<SignatureUse, Failure> {
+    ) -> Result<Option<SignatureUse>, Failure> {
         let now = self.clock.now().unix_seconds();
         signing::check_timestamp(claim.timestamp, now).map_err(|fault| {
             let mut problem = Problem::authentication(fault.to_string());
@@ -235,13 +254,17 @@ impl Context {
         }
         .to_string();
         if !key.is_some_and(|key| key.verifies(&text, &claim.signature)) {
-            return Err(Problem::authentication("no valid signature of a registered node").into());
+            return Ok(None);
         }
-        Ok(SignatureUse {
+        Ok(Some(SignatureUse {
             hash: signing::sha256_hex(text.as_bytes()),
             expires_at: claim.timestamp + signing::MAX_AGE_SECONDS,
-        })
+        }))
     }
+}
+
+fn wrong_signature() -> Failure {
+    Problem::authentication("no valid signature of a registered node").into()
 }
 
 fn unsigned(node: &NodeId) -> Caller {

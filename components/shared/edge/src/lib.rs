@@ -15,6 +15,7 @@ pub mod encryption;
 pub mod health;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+pub mod monitoring;
 mod problem;
 pub mod registry;
 pub mod render;

@@ -99,6 +99,10 @@ fn problem_of(error: &WalletError) -> Problem {
             .retry_after(LATER_SECONDS),
         WalletError::PaymentFailed => Problem::new(Code::PaymentFailed)
             .detail("the payment of this idempotency key was sent and will never confirm: pay again with another key"),
+        WalletError::WalletFrozen(reason) => Problem::new(Code::WalletFrozen).detail(reason.as_str()),
+        WalletError::RecipientNotAllowed => Problem::new(Code::RecipientNotAllowed)
+            .detail("the wallet's own rules exclude this recipient (GET /wallet/{node_id}/recipients)"),
+        WalletError::PaymentRefused(reason) => Problem::new(Code::PaymentRefused).detail(reason.as_str()),
         WalletError::TransactionNotFound => Problem::new(Code::TransactionNotFound),
         WalletError::NodeNotFound(node) => Problem::node_not_found(node),
         WalletError::NodeExists(node) => Problem::new(Code::NodeExists).detail(format!(

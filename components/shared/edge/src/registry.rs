@@ -168,16 +168,16 @@ fn holdings(holds: &Balance) -> Holdings {
 }
 
 fn paid_out(sent: &Sent) -> PaidOut {
-    let stored = &sent.transaction;
+    let payment = &sent.payment;
     PaidOut {
-        payment_id: sent.payment_id.clone(),
-        txid: stored.txid.clone(),
-        state: sent.state.name().to_owned(),
-        recipient: stored.recipient_address.clone(),
-        amount: Flop(stored.amount),
-        amount_florins: Florins(stored.amount),
-        fee: Flop(stored.fee),
-        fee_florins: Florins(stored.fee),
+        payment_id: payment.payment_id.clone(),
+        txid: payment.txid.as_ref().map(ToString::to_string),
+        state: payment.state.name().to_owned(),
+        recipient: payment.recipient.clone(),
+        amount: Flop(payment.amount),
+        amount_florins: Florins(payment.amount),
+        fee: Flop(payment.fee),
+        fee_florins: Florins(payment.fee),
     }
 }
 
@@ -187,6 +187,10 @@ pub fn deregistered(departure: &Departure) -> Answer {
     let node = &departure.node.node_id;
     let message = if departure.has_left() {
         format!("Node {node} is deregistered")
+    } else if departure.is_reviewed() {
+        format!(
+            "The payment waits for an operator; node {node} is still registered: repeat the request with the same idempotency key"
+        )
     } else if departure.holds.reserved.is_zero() {
         format!(
             "The payment is made and money has come in since; node {node} is still registered: repeat the request with another idempotency key"

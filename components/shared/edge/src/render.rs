@@ -3,14 +3,14 @@
 use crate::Answer;
 use duxnet_api::cursor;
 use duxnet_api::response::{
-    self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, History, Node, OneNode,
-    Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
+    self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, Held, History, Node,
+    OneNode, Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
 };
 use duxnet_store::{PaymentState, StoredTransaction};
 use duxnet_units::{Amount, NodeId};
 use duxnet_wallet::history::{HistoryPage, OneTransaction};
 use duxnet_wallet::tracker::Report;
-use duxnet_wallet::{balance, create, new_address, register, send};
+use duxnet_wallet::{balance, create, new_address, register, release, send};
 
 fn wallet_body(wallet: &duxnet_store::Wallet, balance: Amount) -> Wallet {
     Wallet {
@@ -24,6 +24,7 @@ fn wallet_body(wallet: &duxnet_store::Wallet, balance: Amount) -> Wallet {
         created_at: Time(wallet.created_at),
         updated_at: wallet.updated_at.map(Time),
         balance_florins: Florins(balance),
+        frozen_reason: wallet.frozen.clone(),
     }
 }
 
@@ -101,11 +102,26 @@ fn transaction(stored: &StoredTransaction, height: Option<u32>) -> Transaction {
     }
 }
 
-/// `POST /wallet/{node_id}/send`: 202 while the chain node's answer is outstanding.
+/// `POST /wallet/{node_id}/send`: 202 while the chain node's answer, or an operator's, is outstanding.
 #[must_use]
 pub fn sent(sent: &send::Sent) -> Answer {
-    let outstanding = sent.state == PaymentState::Signed;
-    let stored = &sent.transaction;
+    let payment = &sent.payment;
+    let Some(stored) = &sent.transaction else {
+        let body = Held {
+            success: true,
+            message: "The payment waits for an operator; repeat the request with the same idempotency key to learn what became of it",
+            amount: Flop(payment.amount),
+            recipient: payment.recipient.clone(),
+            status: "pending",
+            amount_florins: Florins(payment.amount),
+            fee: Flop(payment.fee),
+            fee_florins: Florins(payment.fee),
+            payment_id: payment.payment_id.clone(),
+            state: payment.state.name(),
+        };
+        return Answer::status(202, &body).replayed(sent.replayed);
+    };
+    let outstanding = payment.state == PaymentState::Signed;
     let body = Sent {
         success: true,
         message: outstanding.then_some(
@@ -118,10 +134,20 @@ pub fn sent(sent: &send::Sent) -> Answer {
         amount_florins: Florins(stored.amount),
         fee: Flop(stored.fee),
         fee_florins: Florins(stored.fee),
-        payment_id: sent.payment_id.clone(),
-        state: sent.state.name().to_owned(),
+        payment_id: payment.payment_id.clone(),
+        state: payment.state.name().to_owned(),
     };
     Answer::status(if outstanding { 202 } else { 200 }, &body).replayed(sent.replayed)
+}
+
+/// `POST /internal/payments/run`.
+#[must_use]
+pub fn run(run: &release::Run) -> Answer {
+    Answer::ok(&response::Run {
+        success: true,
+        made: run.made,
+        left: u32::try_from(run.troubles.len()).unwrap_or(u32::MAX),
+    })
 }
 
 /// `GET /wallet/{node_id}/transactions`.
@@ -159,7 +185,7 @@ pub fn transaction_found(wallet: &duxnet_store::Wallet, found: &OneTransaction) 
     })
 }
 
-fn payment(payment: &duxnet_store::Payment) -> response::Payment {
+pub(crate) fn payment(payment: &duxnet_store::Payment) -> response::Payment {
     response::Payment {
         payment_id: payment.payment_id.clone(),
         state: payment.state.name().to_owned(),

@@ -8,10 +8,12 @@ mod capabilities;
 mod error;
 pub mod health;
 mod heartbeat;
+pub mod recipients;
 pub mod reputation;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod watch;
 
 pub use capabilities::change_capabilities;
 pub use error::RegistryError;

@@ -16,10 +16,11 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
     /// One run. What fails is in the report, and the next run's again.
     pub async fn tick(&self) -> Report {
         let mut report = Report::default();
-        let steps: [(&str, Result<(), RegistryError>); 3] = [
+        let steps: [(&str, Result<(), RegistryError>); 4] = [
             ("status of nodes", self.age_nodes().await),
             ("reputation", self.judge_payments().await),
             ("health of nodes", self.assess_nodes().await),
+            ("monitoring", self.watch().await),
         ];
         for (what, result) in steps {
             if let Err(error) = result {

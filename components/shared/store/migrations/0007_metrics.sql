@@ -16,18 +16,19 @@ BEGIN
 END;
 
 INSERT INTO metric_totals (name, label, value)
-SELECT 'payments', state, COUNT(*) FROM payments GROUP BY state;
+SELECT 'payments', stage, COUNT(*) FROM payments GROUP BY stage;
 
 CREATE TRIGGER payments_counted_new AFTER INSERT ON payments
 BEGIN
-    INSERT INTO count_up (name, label, value) VALUES ('payments', NEW.state, 1);
+    -- Another trigger may have held it in the same step, and that is counted already.
+    INSERT INTO count_up (name, label, value) VALUES ('payments', NEW.stage, 1);
 END;
 
 -- A payment that a reorganisation takes back ends again. Seconds to confirm are counted in the
 -- smallest bucket that takes them, by the service's clock.
-CREATE TRIGGER payments_counted AFTER UPDATE OF state ON payments WHEN NEW.state <> OLD.state
+CREATE TRIGGER payments_counted AFTER UPDATE OF state, review ON payments WHEN NEW.stage <> OLD.stage
 BEGIN
-    INSERT INTO count_up (name, label, value) VALUES ('payments', OLD.state, -1), ('payments', NEW.state, 1);
+    INSERT INTO count_up (name, label, value) VALUES ('payments', OLD.stage, -1), ('payments', NEW.stage, 1);
     INSERT INTO count_up (name, label, value)
         SELECT 'payments_ended', CASE NEW.state WHEN 'failed' THEN COALESCE(NEW.failure, 'unknown') ELSE NEW.state END, 1
         WHERE NEW.state IN ('confirmed', 'failed');

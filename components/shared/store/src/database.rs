@@ -85,6 +85,13 @@ impl DatabaseError {
             || self.violates("wallet_not_empty")
             || self.violates("node_deregistered")
             || self.violates("too_many_capabilities")
+            || self.violates("wallet_frozen")
+            || self.violates("recipient_not_allowed")
+            || self.violates("recipient_limit_reached")
+            || self.violates("payment_not_held")
+            || self.violates("wallet_is_so_already")
+            || self.violates("rule_of_another_kind")
+            || self.violates("rule_limit_reached")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.

@@ -16,12 +16,15 @@ mod heartbeats;
 mod ledger;
 mod metrics;
 mod migrate;
+mod monitor;
 #[cfg(feature = "native")]
 pub mod native;
 mod nodes;
 mod payments;
 mod pool;
+mod recipients;
 mod reputation;
+mod review;
 mod row;
 mod signatures;
 mod transactions;
@@ -41,12 +44,16 @@ pub use ledger::{
 };
 pub use metrics::Sample;
 pub use migrate::{SCHEMA_VERSION, migrate};
+pub use monitor::{Alert, AlertFilter, Rule};
 pub use nodes::{Node, NodeChange};
 pub use payments::{
-    FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
+    FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Refusal, Reservation,
+    Signing, UnderWay,
 };
 pub use pool::POOL_MAX_AGE_SECONDS;
+pub use recipients::{Recipient, RecipientChange, RecipientList, RecipientPolicy};
 pub use reputation::{Judgement, PaymentPoints, ReputationEvent};
+pub use review::{Action, Decided, Decision, NewDecision, ReviewedPayment};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};

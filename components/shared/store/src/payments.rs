@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub enum PaymentState {
     /// Coins and quota are taken, nothing is signed.
     Reserved,
+    /// The same, and it waits for an operator.
+    Held,
+    /// The same, and an operator let it go.
+    Released,
     /// The bytes are stored and may have reached the chain node.
     Signed,
     /// The chain node has them.
@@ -23,8 +27,10 @@ pub enum PaymentState {
 }
 
 impl PaymentState {
-    const ALL: [PaymentState; 5] = [
+    const ALL: [PaymentState; 7] = [
         PaymentState::Reserved,
+        PaymentState::Held,
+        PaymentState::Released,
         PaymentState::Signed,
         PaymentState::Broadcast,
         PaymentState::Confirmed,
@@ -36,6 +42,8 @@ impl PaymentState {
     pub const fn name(self) -> &'static str {
         match self {
             PaymentState::Reserved => "reserved",
+            PaymentState::Held => "held",
+            PaymentState::Released => "released",
             PaymentState::Signed => "signed",
             PaymentState::Broadcast => "broadcast",
             PaymentState::Confirmed => "confirmed",
@@ -43,7 +51,9 @@ impl PaymentState {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    /// From its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
@@ -109,6 +119,8 @@ pub struct Payment {
     pub id: i64,
     /// What clients know it by.
     pub payment_id: String,
+    /// Who pays.
+    pub node_id: NodeId,
     /// From which wallet.
     pub wallet_id: i64,
     /// The hash of the request's content.
@@ -139,12 +151,52 @@ pub struct Payment {
     pub failure: Option<String>,
     /// When it was reserved.
     pub created_at: Timestamp,
+    /// When it was signed; before that, when it was reserved.
+    pub signed_at: Timestamp,
+}
+
+/// Why the wallet may not pay, or not this recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// An operator, or the watchdog, has stopped all payments.
+    SendsStopped,
+    /// An operator has frozen the wallet.
+    WalletFrozen,
+    /// The wallet's own rules exclude the recipient.
+    RecipientNotAllowed,
+    /// Its node is deregistered.
+    WalletInactive,
+}
+
+impl Refusal {
+    /// By the name that the trigger raises.
+    fn of(error: &DatabaseError) -> Option<Self> {
+        [
+            ("sends_stopped", Refusal::SendsStopped),
+            ("wallet_frozen", Refusal::WalletFrozen),
+            ("recipient_not_allowed", Refusal::RecipientNotAllowed),
+            ("wallet_inactive", Refusal::WalletInactive),
+        ]
+        .into_iter()
+        .find_map(|(name, refusal)| error.violates(name).then_some(refusal))
+    }
+}
+
+/// What came of storing the signed bytes. They may be sent only when they are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signing {
+    /// They are the payment's.
+    Stored,
+    /// The payment has moved on without them.
+    Overtaken,
+    /// The payment may not be made any more.
+    Refused(Refusal),
 }
 
 /// What came of a reservation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reservation {
-    /// Coins and quota are this payment's.
+    /// Coins and quota are this payment's; a rule may hold it.
     Reserved(Box<Payment>),
     /// The idempotency key is a payment's already.
     KeyTaken,
@@ -152,10 +204,8 @@ pub enum Reservation {
     CoinTaken,
     /// The window is full.
     RateLimited,
-    /// An operator, or the watchdog, has stopped all payments.
-    SendsStopped,
-    /// The wallet may not send.
-    WalletInactive,
+    /// It may not be made.
+    Refused(Refusal),
 }
 
 /// How much of the window is used.
@@ -176,14 +226,16 @@ pub struct UnderWay {
     pub progress: (i64, i64),
 }
 
-pub(crate) const COLUMNS: &str = "id, payment_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
-    change_address, inputs, state, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at";
+pub(crate) const COLUMNS: &str = "id, payment_id, node_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
+    change_address, inputs, stage, txid, raw_transaction, broadcast_attempts, lease_until, failure, created_at,
+    COALESCE(signed_at, created_at)";
 
 pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
     let mut columns = Columns::of(row);
     Ok(Payment {
         id: columns.integer("payments.id")?,
         payment_id: columns.text("payments.payment_id")?,
+        node_id: columns.node_id("payments.node_id")?,
         wallet_id: columns.integer("payments.wallet_id")?,
         request_hash: columns.text("payments.request_hash")?,
         recipient: columns.text("payments.recipient_address")?,
@@ -193,9 +245,9 @@ pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
         change_address: columns.text("payments.change_address")?,
         inputs: read_inputs(&columns.text("payments.inputs")?)?,
         state: {
-            let name = columns.text("payments.state")?;
+            let name = columns.text("payments.stage")?;
             PaymentState::from_name(&name)
-                .ok_or_else(|| corrupt("payments.state", &Value::Text(name)))?
+                .ok_or_else(|| corrupt("payments.stage", &Value::Text(name)))?
         },
         txid: columns.optional_txid("payments.txid")?,
         raw_transaction: columns.optional_text("payments.raw_transaction")?,
@@ -203,6 +255,7 @@ pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
         lease_until: columns.time("payments.lease_until")?,
         failure: columns.optional_text("payments.failure")?,
         created_at: columns.time("payments.created_at")?,
+        signed_at: columns.time("payments.signed_at")?,
     })
 }
 
@@ -309,12 +362,10 @@ impl<D: Database> Store<D> {
     pub async fn reserve(&self, payment: &NewPayment) -> Result<Reservation, StoreError> {
         let [hash, expires_at] = columns(payment.signature.as_ref());
         let at = Value::from(payment.at.unix_seconds());
-        let sql = format!(
-            "INSERT INTO payments (node_id, wallet_id, idempotency_key, request_hash, recipient_address, amount, fee,
+        let sql = "INSERT INTO payments (node_id, wallet_id, idempotency_key, request_hash, recipient_address, amount, fee,
                 change_amount, change_address, inputs, lease_until, created_at, updated_at, window_seconds,
                 window_payments, signature_hash, signature_expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {COLUMNS}"
-        );
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";
         let parameters = vec![
             payment.node_id.as_str().into(),
             payment.wallet_id.into(),
@@ -338,27 +389,31 @@ impl<D: Database> Store<D> {
             hash,
             expires_at,
         ];
-        match self.database.query(&sql, parameters).await {
-            Ok(rows) => match rows.into_iter().next() {
-                Some(row) => Ok(Reservation::Reserved(Box::new(read(row)?))),
-                None => Err(DatabaseError("a reservation returned no row".into()).into()),
-            },
-            Err(error) if error.violates("payments.idempotency_key") => Ok(Reservation::KeyTaken),
-            Err(error)
-                if error.violates("payment_inputs.txid")
-                    || error.violates("coin_not_spendable") =>
-            {
-                Ok(Reservation::CoinTaken)
+        match self.first(sql, parameters).await {
+            // RETURNING does not see what triggers did to the row, and one may have held it.
+            Ok(row) => {
+                let id = row.map(|row| Columns::of(row).integer("payments.id"));
+                let payment = self.payment(id.transpose()?.unwrap_or_default()).await?;
+                payment
+                    .map(|payment| Reservation::Reserved(Box::new(payment)))
+                    .ok_or_else(|| DatabaseError("a reservation returned no row".into()).into())
             }
-            Err(error) if error.violates("sends_stopped") => Ok(Reservation::SendsStopped),
-            Err(error) if error.violates("wallet_inactive") => Ok(Reservation::WalletInactive),
-            Err(error) if error.violates("rate_limit_exceeded") => Ok(Reservation::RateLimited),
-            Err(error) => Err(StoreError::from_signed(error)),
+            Err(StoreError::Database(error)) => match Refusal::of(&error) {
+                Some(refusal) => Ok(Reservation::Refused(refusal)),
+                None if error.violates("payments.idempotency_key") => Ok(Reservation::KeyTaken),
+                None if error.violates("payment_inputs.txid")
+                    || error.violates("coin_not_spendable") =>
+                {
+                    Ok(Reservation::CoinTaken)
+                }
+                None if error.violates("rate_limit_exceeded") => Ok(Reservation::RateLimited),
+                None => Err(StoreError::from_signed(error)),
+            },
+            Err(error) => Err(error),
         }
     }
 
-    /// Stores the signed bytes and counts the first attempt to broadcast them; false when the
-    /// payment is no longer reserved, and then the bytes must not be sent.
+    /// Stores the signed bytes and counts the first attempt to broadcast them.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -368,17 +423,27 @@ impl<D: Database> Store<D> {
         txid: &Txid,
         raw: &str,
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.changed(
-            "UPDATE payments SET state = 'signed', txid = ?, raw_transaction = ?, broadcast_attempts = 1, updated_at = ?
-             WHERE id = ? AND state = 'reserved' RETURNING id",
-            vec![txid.as_str().into(), raw.into(), at.unix_seconds().into(), id.into()],
-        )
-        .await
+    ) -> Result<Signing, StoreError> {
+        let stored = self
+            .changed(
+                "UPDATE payments SET state = 'signed', txid = ?1, raw_transaction = ?2, broadcast_attempts = 1,
+                    signed_at = ?3, updated_at = ?3
+                 WHERE id = ?4 AND stage IN ('reserved', 'released') RETURNING id",
+                vec![txid.as_str().into(), raw.into(), at.unix_seconds().into(), id.into()],
+            )
+            .await;
+        match stored {
+            Ok(true) => Ok(Signing::Stored),
+            Ok(false) => Ok(Signing::Overtaken),
+            Err(StoreError::Database(error)) => Refusal::of(&error)
+                .map(Signing::Refused)
+                .ok_or(StoreError::Database(error)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Takes over a payment whose lease has run out, and counts another attempt if it is signed;
-    /// false when another request was faster.
+    /// Takes over a payment that is not held and whose lease has run out, and counts another attempt
+    /// if it is signed; false when another request was faster.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -391,7 +456,7 @@ impl<D: Database> Store<D> {
         self.changed(
             "UPDATE payments SET lease_until = ?1, updated_at = ?2,
                 broadcast_attempts = broadcast_attempts + (state = 'signed')
-             WHERE id = ?3 AND state IN ('reserved', 'signed') AND lease_until <= ?2 RETURNING id",
+             WHERE id = ?3 AND stage IN ('reserved', 'released', 'signed') AND lease_until <= ?2 RETURNING id",
             vec![
                 lease_until.unix_seconds().into(),
                 at.unix_seconds().into(),
@@ -523,7 +588,7 @@ impl<D: Database> Store<D> {
     ) -> Result<bool, StoreError> {
         self.changed(
             "UPDATE payments SET state = 'failed', failure = ?, idempotency_key = NULL, updated_at = ?
-             WHERE id = ? AND state = ? AND broadcast_attempts <= 1 RETURNING id",
+             WHERE id = ? AND stage = ? AND broadcast_attempts <= 1 RETURNING id",
             vec![
                 failure.into(),
                 at.unix_seconds().into(),
@@ -547,7 +612,8 @@ impl<D: Database> Store<D> {
     ) -> Result<(), StoreError> {
         self.changed(
             "UPDATE payments SET state = 'failed', failure = 'abandoned', idempotency_key = NULL, updated_at = ?1
-             WHERE wallet_id = COALESCE(?2, wallet_id) AND state = 'reserved' AND lease_until <= ?1 RETURNING id",
+             WHERE wallet_id = COALESCE(?2, wallet_id) AND state = 'reserved' AND review = '' AND lease_until <= ?1
+             RETURNING id",
             vec![at.unix_seconds().into(), wallet_id.into()],
         )
         .await
@@ -572,8 +638,8 @@ impl<D: Database> Store<D> {
         .transpose()
     }
 
-    /// What payments that are not yet with the chain node will give back, and how far they are. The
-    /// second list of states is the index's: without it the wallet's whole past would be read.
+    /// What payments that are not yet with the chain node will give back, and how far they are; one
+    /// that is held will not soon. The second list of states is the index's: without it the wallet's whole past would be read.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -582,7 +648,7 @@ impl<D: Database> Store<D> {
             .first(
                 "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0), COUNT(*)
                  FROM payments WHERE wallet_id = ? AND state IN ('reserved', 'signed')
-                    AND state IN ('reserved', 'signed', 'broadcast')",
+                    AND state IN ('reserved', 'signed', 'broadcast') AND review <> 'held'",
                 vec![wallet_id.into()],
             )
             .await?

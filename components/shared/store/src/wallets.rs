@@ -29,6 +29,8 @@ pub struct Wallet {
     pub request_hash: String,
     /// What the ledger says it holds.
     pub balance: Balance,
+    /// Why an operator has frozen it; none: it is not frozen.
+    pub frozen: Option<String>,
 }
 
 /// What a wallet holds: sums that the ledger's triggers keep.
@@ -64,7 +66,7 @@ pub struct NewWallet {
 }
 
 const COLUMNS: &str = "id, node_id, wallet_name, address, is_active, created_at, updated_at,
-    idempotency_key, request_hash, balance, confirmed, pending, reserved";
+    idempotency_key, request_hash, balance, confirmed, pending, reserved, frozen_reason";
 
 fn read(row: Row) -> Result<Wallet, StoreError> {
     let mut columns = Columns::of(row);
@@ -84,6 +86,7 @@ fn read(row: Row) -> Result<Wallet, StoreError> {
             pending: columns.amount("wallets.pending")?,
             reserved: columns.amount("wallets.reserved")?,
         },
+        frozen: columns.optional_text("wallets.frozen_reason")?,
     })
 }
 

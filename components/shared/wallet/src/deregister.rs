@@ -40,6 +40,17 @@ impl Departure {
     pub fn has_left(&self) -> bool {
         self.node.status == NodeStatus::Deregistered
     }
+
+    /// Whether an operator has, or had, to look at the payment before it is made.
+    #[must_use]
+    pub fn is_reviewed(&self) -> bool {
+        self.payment.as_ref().is_some_and(|sent| {
+            matches!(
+                sent.payment.state,
+                PaymentState::Held | PaymentState::Released
+            )
+        })
+    }
 }
 
 impl<D: Database, C: Clock> Service<'_, D, C> {
@@ -59,7 +70,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let before = self.registered(caller).await?;
         let had_left = before.status == NodeStatus::Deregistered;
         let payment = self.pay_out(chain, caller, order, had_left).await?;
-        match payment.as_ref().map(|payment| payment.state) {
+        match payment.as_ref().map(|sent| sent.payment.state) {
             None => {
                 if self.leave(caller, true).await? == Deregistration::WalletNotEmpty {
                     self.consume_signature(caller).await?;
@@ -71,7 +82,12 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 self.leave(caller, false).await?;
             }
             // Its coins are the wallet's until the outcome is known.
-            Some(PaymentState::Reserved | PaymentState::Signed) => {}
+            Some(
+                PaymentState::Reserved
+                | PaymentState::Held
+                | PaymentState::Released
+                | PaymentState::Signed,
+            ) => {}
             Some(PaymentState::Failed) => return Err(WalletError::PaymentFailed),
         }
         Ok(Departure {

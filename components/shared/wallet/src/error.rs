@@ -110,6 +110,15 @@ pub enum WalletError {
     /// The idempotency key belongs to a payment that was sent and has failed.
     #[error("the payment of this idempotency key has failed")]
     PaymentFailed,
+    /// An operator has frozen the wallet, for this reason.
+    #[error("the wallet is frozen: {0}")]
+    WalletFrozen(String),
+    /// The wallet's own rules exclude the recipient.
+    #[error("the wallet's rules exclude the recipient")]
+    RecipientNotAllowed,
+    /// An operator has refused the payment of this idempotency key, for this reason.
+    #[error("an operator has refused the payment: {0}")]
+    PaymentRefused(String),
     /// The wallet has no such transaction.
     #[error("the wallet has no such transaction")]
     TransactionNotFound,

@@ -1,7 +1,7 @@
 //! What the wallet service does.
 //!
 //! One file per thing a node can ask for: [`create`], [`balance`], [`send`], [`history`],
-//! [`new_address`], [`register`], [`deregister`];
+//! [`new_address`], [`register`], [`deregister`]; [`release`] makes what an operator let go, [`review`] lets it;
 //! [`tracker`] is the background work. They need a [`Store`](duxnet_store::Store), a chain
 //! ([`chain`]) and a [`Clock`], and know nothing of HTTP, SQL or the SDK.
 
@@ -14,6 +14,8 @@ mod error;
 pub mod history;
 pub mod new_address;
 pub mod register;
+pub mod release;
+pub mod review;
 pub mod send;
 mod service;
 pub mod tracker;

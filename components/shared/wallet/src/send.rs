@@ -8,19 +8,24 @@ use crate::chain::{ChainError, Reader, Relay, Signed, Signer, Standing};
 use crate::coins::{self, SelectionError, Target};
 use crate::{Caller, Clock, Service, WalletError};
 use duxnet_store::{
-    Database, NewPayment, Payment, PaymentState, Reservation, StoreError, StoredTransaction, Wallet,
+    Database, NewPayment, Payment, PaymentState, Refusal, Reservation, Signing, StoreError,
+    StoredTransaction, Wallet,
 };
 use duxnet_units::transaction::{Output, Transaction};
-use duxnet_units::{Address, Amount, IdempotencyKey, OutPoint, Txid};
+use duxnet_units::{Address, Amount, IdempotencyKey, NodeId, OutPoint, Txid};
 use std::time::Duration;
 
 /// How long a request may work on its payment before another may take over. Longer than any
 /// request lives: the host's own deadline is 30 s.
-const LEASE_SECONDS: i64 = 60;
+pub(crate) const LEASE_SECONDS: i64 = 60;
 /// How long a payment waits for the change of payments under way, or a repeat for the first.
 const PATIENCE_SECONDS: i64 = 15;
 /// Between two looks at what others are doing.
 const PAUSE: Duration = Duration::from_millis(40);
+/// Between two tries to sign a payment that an operator released.
+const RELEASED_PAUSE_SECONDS: i64 = 10;
+/// Why a payment failed that an operator did not let go.
+const REFUSED: &str = "refused";
 /// Coins that suffice alone, smallest first, of which the selection chooses.
 const SUFFICIENT_COINS: u32 = 20;
 
@@ -46,15 +51,14 @@ pub struct Order {
     pub request_hash: String,
 }
 
-/// How far a payment came.
+/// How far a payment came: `Signed` when the chain node's answer is outstanding, `Held` when it
+/// waits for an operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sent {
-    /// Its history row.
-    pub transaction: StoredTransaction,
-    /// What clients know it by.
-    pub payment_id: String,
-    /// `Signed` when the chain node's answer is outstanding.
-    pub state: PaymentState,
+    /// As it is now.
+    pub payment: Payment,
+    /// Its history row, once it is signed.
+    pub transaction: Option<StoredTransaction>,
     /// Whether this is the answer to a repeat.
     pub replayed: bool,
 }
@@ -64,7 +68,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     ///
     /// # Errors
     /// Everything that keeps the payment from being made. `Ok` with state `Signed` means that the
-    /// payment is made and its outcome not yet known.
+    /// payment is made and its outcome not yet known; with `Held`, that an operator decides.
     pub async fn send(
         &self,
         chain: &(impl Reader + Signer + Relay),
@@ -85,10 +89,13 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             },
         };
         match reserved {
+            Reserved::New(payment) if payment.state == PaymentState::Held => {
+                self.answer(*payment, false).await
+            }
             Reserved::New(payment) => self.carry_out(chain, *payment, false).await,
             Reserved::Earlier(payment) => {
                 self.consume_signature(caller).await?;
-                self.resume(chain, *payment, order).await
+                self.resume(chain, *payment, caller, order).await
             }
         }
     }
@@ -181,8 +188,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             let outcome = self.store.reserve(&payment).await?;
             match outcome {
                 Reservation::Reserved(payment) => return Ok(Reserved::New(payment)),
-                Reservation::WalletInactive => return Err(WalletError::WalletInactive),
-                Reservation::SendsStopped => return Err(self.sends_stopped().await?),
+                Reservation::Refused(refusal) => {
+                    return Err(self.refused(refusal, &caller.node_id).await?);
+                }
                 Reservation::KeyTaken | Reservation::CoinTaken | Reservation::RateLimited => {}
             }
             // A repeat that came second is a repeat, whatever else is in its way.
@@ -214,6 +222,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if !wallet.is_active {
             return Err(WalletError::WalletInactive);
         }
+        check_frozen(wallet)?;
         let recipient = Address::parse(&order.recipient_address, self.policy.network)
             .map_err(WalletError::InvalidRecipient)?;
         if let HowMuch::Exactly(amount) = order.amount {
@@ -283,9 +292,34 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         }
     }
 
-    async fn sends_stopped(&self) -> Result<WalletError, WalletError> {
-        let reason = self.store.chain_state().await?.sends_stopped_reason;
-        Ok(WalletError::SendsStopped(reason.unwrap_or_default()))
+    async fn refused(
+        &self,
+        refusal: Refusal,
+        node_id: &NodeId,
+    ) -> Result<WalletError, WalletError> {
+        Ok(match refusal {
+            Refusal::SendsStopped => {
+                let reason = self.store.chain_state().await?.sends_stopped_reason;
+                WalletError::SendsStopped(reason.unwrap_or_default())
+            }
+            Refusal::WalletFrozen => {
+                let reason = self.wallet(node_id).await?.frozen;
+                WalletError::WalletFrozen(reason.unwrap_or_default())
+            }
+            Refusal::RecipientNotAllowed => WalletError::RecipientNotAllowed,
+            Refusal::WalletInactive => WalletError::WalletInactive,
+        })
+    }
+
+    /// What a repeat of a payment that has failed hears.
+    async fn failed(&self, payment: &Payment, otherwise: WalletError) -> WalletError {
+        if payment.failure.as_deref() != Some(REFUSED) {
+            return otherwise;
+        }
+        match self.store.refusal_reason(payment.id).await {
+            Ok(reason) => WalletError::PaymentRefused(reason.unwrap_or_default()),
+            Err(error) => error.into(),
+        }
     }
 
     /// A repeat: the first answer, or the end of what the first request could not finish.
@@ -293,23 +327,27 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         &self,
         chain: &(impl Reader + Signer + Relay),
         mut payment: Payment,
+        caller: &Caller,
         order: &Order,
     ) -> Result<Sent, WalletError> {
         if payment.request_hash != order.request_hash {
             return Err(WalletError::KeyReused);
         }
-        // A key is kept only by a payment that was sent: its request was answered with success.
+        // A key is kept only by a payment that was sent, or held: its request was answered with success.
         if payment.state == PaymentState::Failed {
-            return Err(WalletError::PaymentFailed);
+            return Err(self.failed(&payment, WalletError::PaymentFailed).await);
         }
         let deadline = self.after(PATIENCE_SECONDS);
         loop {
             match payment.state {
-                PaymentState::Broadcast | PaymentState::Confirmed => {
-                    return self.answer(&payment, true).await;
+                PaymentState::Held | PaymentState::Broadcast | PaymentState::Confirmed => {
+                    return self.answer(payment, true).await;
                 }
                 // The first request has just failed and given the key back: a repeat is new.
-                PaymentState::Failed => return Err(WalletError::InProgress),
+                PaymentState::Failed => {
+                    return Err(self.failed(&payment, WalletError::InProgress).await);
+                }
+                PaymentState::Released => check_frozen(&self.wallet(&caller.node_id).await?)?,
                 PaymentState::Reserved | PaymentState::Signed => {}
             }
             let now = self.clock.now();
@@ -335,8 +373,10 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             .ok_or_else(|| corrupt_payment("is gone"))
     }
 
-    /// Steps 3 and 4 for a payment that this request holds the lease of.
-    async fn carry_out(
+    /// Steps 3 and 4 for a payment that this request holds the lease of. Whatever keeps a released
+    /// payment from being made leaves it released: an operator has decided, and a later try may
+    /// succeed.
+    pub(crate) async fn carry_out(
         &self,
         chain: &(impl Reader + Signer + Relay),
         payment: Payment,
@@ -345,8 +385,13 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         if let Some(signed) = stored_bytes(&payment) {
             self.broadcast(chain, &payment, &signed, false).await?;
         } else {
-            let signed = match self.sign(chain, &payment).await {
+            let signed = match self.sign_and_store(chain, &payment).await {
                 Ok(signed) => signed,
+                Err(error) if payment.state == PaymentState::Released => {
+                    let pause = self.after(RELEASED_PAUSE_SECONDS);
+                    self.store.put_off(payment.id, pause).await?;
+                    return Err(error);
+                }
                 Err(error) => {
                     // Nothing was signed, so nothing can be paid: coins and quota go back.
                     self.fail(&payment, PaymentState::Reserved, "not_signed")
@@ -354,20 +399,33 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                     return Err(error);
                 }
             };
-            if !self
-                .store
-                .store_signed(payment.id, &signed.txid, &signed.hex, self.clock.now())
-                .await?
-            {
-                return Err(WalletError::InProgress);
-            }
-            self.broadcast(chain, &payment, &signed, true).await?;
+            let first = payment.state == PaymentState::Reserved;
+            self.broadcast(chain, &payment, &signed, first).await?;
         }
         let payment = self.reload(&payment).await?;
-        self.answer(&payment, replayed).await
+        self.answer(payment, replayed).await
     }
 
-    /// Step 3, and the proof that what was signed is what was asked for.
+    /// Step 3: the bytes are the payment's, or the payment has gone another way.
+    async fn sign_and_store(
+        &self,
+        chain: &impl Signer,
+        payment: &Payment,
+    ) -> Result<Signed, WalletError> {
+        let signed = self.sign(chain, payment).await?;
+        let now = self.clock.now();
+        match self
+            .store
+            .store_signed(payment.id, &signed.txid, &signed.hex, now)
+            .await?
+        {
+            Signing::Stored => Ok(signed),
+            Signing::Overtaken => Err(WalletError::InProgress),
+            Signing::Refused(refusal) => Err(self.refused(refusal, &payment.node_id).await?),
+        }
+    }
+
+    /// What was signed is what was asked for.
     async fn sign(&self, chain: &impl Signer, payment: &Payment) -> Result<Signed, WalletError> {
         let recipient = self.stored_address("payments.recipient_address", &payment.recipient)?;
         let change = self.stored_address("payments.change_address", &payment.change_address)?;
@@ -464,18 +522,23 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             .await?)
     }
 
-    async fn answer(&self, payment: &Payment, replayed: bool) -> Result<Sent, WalletError> {
-        let transaction = self
-            .store
-            .transaction_of(&payment.payment_id)
-            .await?
-            .ok_or(WalletError::InProgress)?;
+    async fn answer(&self, payment: Payment, replayed: bool) -> Result<Sent, WalletError> {
+        let transaction = self.store.transaction_of(&payment.payment_id).await?;
+        if transaction.is_none() && payment.state != PaymentState::Held {
+            return Err(WalletError::InProgress);
+        }
         Ok(Sent {
+            payment,
             transaction,
-            payment_id: payment.payment_id.clone(),
-            state: payment.state,
             replayed,
         })
+    }
+}
+
+fn check_frozen(wallet: &Wallet) -> Result<(), WalletError> {
+    match &wallet.frozen {
+        None => Ok(()),
+        Some(reason) => Err(WalletError::WalletFrozen(reason.clone())),
     }
 }
 

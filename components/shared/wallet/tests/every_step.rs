@@ -31,7 +31,7 @@ fn killed_at_any_step_and_repeated_it_pays_once() {
             .send(&wanted)
             .unwrap_or_else(|e| panic!("step {step}: {e}"));
         assert_eq!(paid(&world), 1_000_000_000, "step {step}");
-        assert_eq!(sent.state.name(), "broadcast", "step {step}");
+        assert_eq!(sent.payment.state.name(), "broadcast", "step {step}");
         world.assert_books(&format!("step {step}"));
         true
     });
@@ -161,7 +161,7 @@ fn every_trouble_at_the_broadcast_ends_paid_once_or_not_at_all() {
             Trouble::None | Trouble::LostAfter | Trouble::GarbageAfter => Some("broadcast"),
         };
         assert_eq!(
-            first.as_ref().ok().map(|sent| sent.state.name()),
+            first.as_ref().ok().map(|sent| sent.payment.state.name()),
             expected,
             "{trouble:?}"
         );
@@ -170,11 +170,12 @@ fn every_trouble_at_the_broadcast_ends_paid_once_or_not_at_all() {
         let second = world
             .send(&wanted)
             .unwrap_or_else(|e| panic!("{trouble:?}: {e}"));
-        assert_eq!(second.state.name(), "broadcast", "{trouble:?}");
+        assert_eq!(second.payment.state.name(), "broadcast", "{trouble:?}");
         assert_eq!(second.replayed, expected.is_some(), "{trouble:?}");
         if let Ok(first) = first {
             assert_eq!(
-                first.transaction.txid, second.transaction.txid,
+                first.transaction.as_ref().unwrap().txid,
+                second.transaction.as_ref().unwrap().txid,
                 "{trouble:?}"
             );
         }
@@ -188,12 +189,15 @@ fn a_refusal_after_an_attempt_of_unknown_outcome_proves_nothing() {
     let world = World::with_coins(&[COIN]);
     let wanted = order(10, Some("key"));
     world.node.borrow_mut().trouble = Trouble::LostBefore;
-    assert_eq!(world.send(&wanted).unwrap().state.name(), "signed");
+    assert_eq!(world.send(&wanted).unwrap().payment.state.name(), "signed");
     world.node.borrow_mut().trouble = Trouble::Refused;
-    assert_eq!(world.send(&wanted).unwrap().state.name(), "signed");
+    assert_eq!(world.send(&wanted).unwrap().payment.state.name(), "signed");
     world.node.borrow_mut().trouble = Trouble::Unreachable;
-    assert_eq!(world.send(&wanted).unwrap().state.name(), "signed");
+    assert_eq!(world.send(&wanted).unwrap().payment.state.name(), "signed");
     world.node.borrow_mut().trouble = Trouble::None;
-    assert_eq!(world.send(&wanted).unwrap().state.name(), "broadcast");
+    assert_eq!(
+        world.send(&wanted).unwrap().payment.state.name(),
+        "broadcast"
+    );
     assert_eq!(paid(&world), 1_000_000_000);
 }

@@ -120,7 +120,14 @@ fn is_malleated(payment: &Payment, transaction: &ChainTransaction) -> bool {
             .any(|o| o.vout == vout && o.address == address && o.value == value)
     };
     let outputs = 1 + usize::from(!payment.change.is_zero());
-    payment.state != PaymentState::Reserved
+    let is_signed = match payment.state {
+        PaymentState::Reserved | PaymentState::Held | PaymentState::Released => false,
+        PaymentState::Signed
+        | PaymentState::Broadcast
+        | PaymentState::Confirmed
+        | PaymentState::Failed => true,
+    };
+    is_signed
         && payment.inputs.len() == transaction.inputs.len()
         && payment
             .inputs

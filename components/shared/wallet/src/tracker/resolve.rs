@@ -102,7 +102,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         report: &mut Report,
     ) -> Result<(), WalletError> {
         let now = self.clock.now();
-        let is_old = now.unix_seconds() - payment.created_at.unix_seconds() > CALLS_END_SECONDS;
+        let is_old = now.unix_seconds() - payment.signed_at.unix_seconds() > CALLS_END_SECONDS;
         let failure = match standing {
             Standing::Mempool | Standing::Confirmed => {
                 self.store.mark_broadcast(payment.id, now).await?;

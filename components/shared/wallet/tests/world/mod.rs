@@ -7,8 +7,12 @@ mod chain;
 pub use chain::{FakeChain, FakeNode, Trouble, florins};
 
 use duxnet_store::native::NativeDatabase;
-use duxnet_store::{Database, DatabaseError, NodeChange, Row, Store, Value, migrate};
+use duxnet_store::{
+    Action, Database, DatabaseError, Decided, NodeChange, Row, Rule, Store, Value, migrate,
+};
 use duxnet_units::{Amount, IdempotencyKey, Network, NodeId, Timestamp, WalletName};
+use duxnet_wallet::release::Run;
+use duxnet_wallet::review::Word;
 use duxnet_wallet::tracker::{Report, TrackerPolicy};
 use duxnet_wallet::{Caller, Clock, Policy, Service, WalletError, create, send};
 use futures::FutureExt as _;
@@ -22,6 +26,12 @@ use std::time::Duration;
 pub const START: i64 = 1_700_000_000;
 /// More than the lease of send.rs, and of the tracker.
 pub const LONG: i64 = 61;
+
+/// What operators say.
+pub const WORD: Word<'static> = Word {
+    operator: "alice",
+    reason: Some("we know them"),
+};
 
 /// Counts steps and stops for a while at one of them.
 #[derive(Clone, Default)]
@@ -297,6 +307,72 @@ impl World {
             let _ = ticking.now_or_never().expect("it stops once");
         }
         true
+    }
+
+    /// One whole run that makes released payments.
+    pub fn run(&self) -> Run {
+        self.whole(async |service, chain| service.make_released(chain).await)
+            .unwrap()
+    }
+
+    /// Such a run that stops at a step; as [`World::interrupted_tick`].
+    pub fn interrupted_run(
+        &self,
+        step: u32,
+        goes_on: bool,
+        meanwhile: impl FnOnce(&World),
+    ) -> bool {
+        let steps = Steps::stop_at(step);
+        let store = open(self.file.path(), &steps);
+        let service = Service {
+            store: &store,
+            clock: &self.clock,
+            policy: &self.policy,
+        };
+        let chain = FakeChain::new(&self.node, &steps);
+        let mut running = pin!(service.make_released(&chain));
+        if running.as_mut().now_or_never().is_some() {
+            return false;
+        }
+        assert!(steps.stopped.get());
+        if goes_on {
+            meanwhile(self);
+            running.now_or_never().expect("it stops once").unwrap();
+        }
+        true
+    }
+
+    /// An operator decides about the newest payment.
+    pub fn decide(&self, action: Action) -> Decided {
+        let id = self.line("SELECT payment_id FROM payments ORDER BY id DESC LIMIT 1");
+        self.whole(async |service, _| service.decide_payment(action, &id, WORD).await)
+            .unwrap()
+            .expect("it was held")
+            .0
+    }
+
+    /// An operator decides about the wallet of `node_001`.
+    pub fn decide_wallet(&self, action: Action) -> Decided {
+        let node = caller("node_001").node_id;
+        self.whole(async |service, _| service.decide_wallet(action, &node, WORD).await)
+            .unwrap()
+            .0
+    }
+
+    /// An operator changes or adds a rule.
+    pub fn set_rule(&self, rule: &Rule) -> Decided {
+        self.whole(async |service, _| service.set_rule(rule, WORD).await)
+            .unwrap()
+            .0
+    }
+
+    pub fn try_rows(&self, sql: &str) -> Result<Vec<Row>, String> {
+        block_on(database(self.file.path()).query(sql, vec![])).map_err(|error| error.0)
+    }
+
+    /// Runs something on the queries alone.
+    pub fn on_store<T>(&self, run: impl AsyncFnOnce(&Store<SteppedDatabase>) -> T) -> T {
+        self.whole(async |service, _| run(service.store).await)
     }
 
     pub fn resume_sends(&self) -> bool {
