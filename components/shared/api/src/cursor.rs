@@ -47,6 +47,9 @@ mod tests {
             assert_eq!(decode_name(bad), None, "{bad}");
         }
         assert_eq!(decode_name(&encode_name("gpu")).as_deref(), Some("gpu"));
-        assert_eq!((decode(&encode_name("gpu")), decode_name(&encode(42))), (None, None));
+        assert_eq!(
+            (decode(&encode_name("gpu")), decode_name(&encode(42))),
+            (None, None)
+        );
     }
 }

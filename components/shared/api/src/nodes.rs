@@ -132,7 +132,9 @@ fn whole(fields: &Fields, key: &str) -> Result<Option<u64>, Problem> {
             .filter(|number| *number <= MAX_WHOLE)
             .map(Some)
             .ok_or_else(|| {
-                Problem::invalid_value(format!("{key} must be a whole number from 0 to {MAX_WHOLE}"))
+                Problem::invalid_value(format!(
+                    "{key} must be a whole number from 0 to {MAX_WHOLE}"
+                ))
             }),
     }
 }
@@ -605,8 +607,26 @@ mod tests {
             assert_eq!(permille(literal), Some(expected), "{literal}");
         }
         for bad in [
-            "", "-1", "+1", ".5", "1.", "1e", "1e+", "NaN", "inf", "1,5", "0x1", "1000000.001",
-            "1e7", "1e400", "1e99999999999999999999", " 1", "1 ", "1.5.2", "1e1e1", "١",
+            "",
+            "-1",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "1e+",
+            "NaN",
+            "inf",
+            "1,5",
+            "0x1",
+            "1000000.001",
+            "1e7",
+            "1e400",
+            "1e99999999999999999999",
+            " 1",
+            "1 ",
+            "1.5.2",
+            "1e1e1",
+            "١",
         ] {
             assert_eq!(permille(bad), None, "{bad}");
         }
@@ -636,12 +656,20 @@ mod tests {
             r#"{"version":""}"#,
             r#"{"version":"a\nb"}"#,
         ] {
-            assert_eq!(heartbeat(bad).unwrap_err().code, Code::InvalidValue, "{bad}");
+            assert_eq!(
+                heartbeat(bad).unwrap_err().code,
+                Code::InvalidValue,
+                "{bad}"
+            );
         }
         let long = format!(r#"{{"version":"{}"}}"#, "x".repeat(65));
         assert_eq!(heartbeat(&long).unwrap_err().code, Code::InvalidValue);
         for bad in [r#"{"version":1}"#, r#"{"cpu":1}"#, r#"{"node_id":"other"}"#] {
-            assert_eq!(heartbeat(bad).unwrap_err().code, Code::InvalidRequest, "{bad}");
+            assert_eq!(
+                heartbeat(bad).unwrap_err().code,
+                Code::InvalidRequest,
+                "{bad}"
+            );
         }
     }
 
@@ -653,7 +681,10 @@ mod tests {
         .unwrap();
         assert_eq!((query.capabilities.len(), query.matching), (2, Match::Any));
         assert_eq!(query.status, Some(NodeStatus::Online));
-        assert_eq!((query.min_health, query.min_reputation), (Some(0), Some(100)));
+        assert_eq!(
+            (query.min_health, query.min_reputation),
+            (Some(0), Some(100))
+        );
         let many = format!("capabilities={}", ["x"; 33].join(","));
         for bad in [
             "capabilities=",
@@ -686,11 +717,21 @@ mod tests {
         for bad in [
             r#"{"type":"payment_confirmed","reason":"x"}"#.to_owned(),
             r#"{"type":"task_success","reason":""}"#.to_owned(),
-            format!(r#"{{"type":"task_success","reason":"{}"}}"#, "x".repeat(257)),
+            format!(
+                r#"{{"type":"task_success","reason":"{}"}}"#,
+                "x".repeat(257)
+            ),
         ] {
-            assert_eq!(judge(&bad, Some("k")).unwrap_err().code, Code::InvalidValue, "{bad}");
+            assert_eq!(
+                judge(&bad, Some("k")).unwrap_err().code,
+                Code::InvalidValue,
+                "{bad}"
+            );
         }
-        let longest = format!(r#"{{"type":"task_success","reason":"{}"}}"#, "é".repeat(256));
+        let longest = format!(
+            r#"{{"type":"task_success","reason":"{}"}}"#,
+            "é".repeat(256)
+        );
         assert!(judge(&longest, Some("k")).is_ok());
     }
 

@@ -27,8 +27,7 @@ pub struct Heartbeat {
 
 /// What a heartbeat's age makes of a node: the only place that says so. ?1 and older is stale, ?2 and older is
 /// offline; a heartbeat that is ahead of the clock is young.
-const STATUS_OF_AGE: &str =
-    "CASE WHEN heartbeat_at <= ?2 THEN 'offline' WHEN heartbeat_at <= ?1 THEN 'stale' ELSE 'online' END";
+const STATUS_OF_AGE: &str = "CASE WHEN heartbeat_at <= ?2 THEN 'offline' WHEN heartbeat_at <= ?1 THEN 'stale' ELSE 'online' END";
 
 impl<D: Database> Store<D> {
     /// Takes a heartbeat in: the node is online. False for one that is unknown or has left.

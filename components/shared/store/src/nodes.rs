@@ -1,9 +1,9 @@
 //! Registered nodes.
 
+use crate::heartbeats::Heartbeat;
 use crate::row::{Columns, corrupt};
 use crate::signatures::columns;
 use crate::{Database, Row, SignatureUse, Store, StoreError, Value};
-use crate::heartbeats::Heartbeat;
 use duxnet_units::{Capability, NodeId, NodeStatus, Share, Timestamp};
 
 /// A node as stored.

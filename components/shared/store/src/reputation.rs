@@ -120,7 +120,9 @@ impl<D: Database> Store<D> {
         key: &IdempotencyKey,
     ) -> Result<Option<ReputationEvent>, StoreError> {
         self.first(
-            &format!("SELECT {COLUMNS} FROM reputation_events WHERE operator = ? AND idempotency_key = ?"),
+            &format!(
+                "SELECT {COLUMNS} FROM reputation_events WHERE operator = ? AND idempotency_key = ?"
+            ),
             vec![operator.into(), key.as_str().into()],
         )
         .await?

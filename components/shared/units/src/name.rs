@@ -177,7 +177,20 @@ mod tests {
             assert!(Capability::parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "", ".", ":", "-x", "_x", "a..b", "a:.b", "a:", ".a", "a.-b", "GPU", "a b", "ä", "a/b",
+            "",
+            ".",
+            ":",
+            "-x",
+            "_x",
+            "a..b",
+            "a:.b",
+            "a:",
+            ".a",
+            "a.-b",
+            "GPU",
+            "a b",
+            "ä",
+            "a/b",
             &"x".repeat(65),
         ] {
             assert_eq!(

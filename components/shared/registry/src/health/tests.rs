@@ -162,16 +162,21 @@ fn any_facts() -> impl Strategy<Value = HealthFacts> {
 fn improved(facts: &HealthFacts) -> Vec<HealthFacts> {
     let mut better = vec![
         HealthFacts {
-            heartbeat_at: Some(facts.heartbeat_at.map_or(at(NOW - 500), |t| {
-                at(t.unix_seconds() + 10)
-            })),
+            heartbeat_at: Some(
+                facts
+                    .heartbeat_at
+                    .map_or(at(NOW - 500), |t| at(t.unix_seconds() + 10)),
+            ),
             ..*facts
         },
         HealthFacts {
             service: ServiceFacts {
-                synced_at: Some(facts.service.synced_at.map_or(at(NOW - 500), |t| {
-                    at(t.unix_seconds() + 10)
-                })),
+                synced_at: Some(
+                    facts
+                        .service
+                        .synced_at
+                        .map_or(at(NOW - 500), |t| at(t.unix_seconds() + 10)),
+                ),
                 ..facts.service
             },
             ..*facts
