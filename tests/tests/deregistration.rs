@@ -221,7 +221,7 @@ fn many_at_once_pay_once() {
 #[test]
 fn a_host_that_is_killed_while_it_pays_out_pays_once_and_a_repeat_completes_it() {
     for (method, when) in [
-        ("createrawtransaction", "before"),
+        ("signrawtransaction", "before"),
         ("signrawtransaction", "after"),
         ("sendrawtransaction", "before"),
         ("sendrawtransaction", "after"),

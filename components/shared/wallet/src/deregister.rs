@@ -60,10 +60,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let had_left = before.status == NodeStatus::Deregistered;
         let payment = match self.pay_out(chain, caller, order, had_left).await {
             Ok(payment) => payment,
-            // Another request has paid everything out meanwhile, and the node has left by it.
+            // Another request has paid everything out meanwhile.
             Err(WalletError::WalletInactive | WalletError::InsufficientBalance { .. })
-                if self.registered(caller).await?.status == NodeStatus::Deregistered =>
+                if self.holds(caller).await? == Balance::default() =>
             {
+                self.leave(caller, false).await?;
                 return self.departure(caller, None, true).await;
             }
             Err(error) => return Err(error),
