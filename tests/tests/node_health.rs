@@ -159,7 +159,7 @@ fn payments_that_wait_or_fail_lower_the_score_and_confirmed_ones_do_not() {
         (50, &json!(90))
     );
     // Out of the window they count no more.
-    older(86_400);
+    older(86_500);
     assert_eq!(value(&health(&node), "payment_success"), 100);
 }
 

@@ -263,7 +263,7 @@ fn an_idle_run_reads_ranges_of_indexes_only() {
         "SELECT id FROM nodes WHERE status = 'online' AND heartbeat_at <= 1",
         "SELECT id FROM nodes WHERE status = 'offline' AND heartbeat_at > 1",
         "SELECT id FROM nodes WHERE status <> 'deregistered' AND health_at <= 1 ORDER BY health_at LIMIT 5",
-        "SELECT EXISTS (SELECT 1 FROM events WHERE id > judged_event) FROM registry_state",
+        "SELECT EXISTS (SELECT 1 FROM events WHERE id > rated_event) FROM registry_state",
         "SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = 1 AND p.created_at >= 1 AND +p.state = 'confirmed'",
         "SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = 1
             AND p.state IN ('reserved', 'signed', 'broadcast') AND p.created_at < 1",
@@ -550,7 +550,11 @@ fn only_failures_by_the_senders_fault_cost_points() {
     ));
     let fail = |failure: &str, spent: &str| {
         let payment = world.add_payment("n", "failed", FLOP, "stranger", &input(spent));
-        world.tell("n", "payment.failed", &payment, failure);
+        let kind = match failure {
+            "refused" => "payment.refused",
+            _ => "payment.failed",
+        };
+        world.tell("n", kind, &payment, failure);
         world.tick();
         world.score("n")
     };
