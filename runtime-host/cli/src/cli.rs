@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use duxnet_api::MAX_PAGE_ENTRIES;
 use duxnet_units::{
-    Address, Amount, Capability, IdempotencyKey, Network, NodeId, Timestamp, WalletName,
+    Address, Amount, Capability, IdempotencyKey, Network, NodeId, NodeStatus, Share, Timestamp,
+    WalletName,
 };
 use std::path::PathBuf;
 
@@ -149,8 +150,70 @@ Examples:
     #[command(after_help = "\
 Examples:
   duxwallet node list
-  duxwallet node list --capability wallet --all")]
+  duxwallet node list --capability wallet --all
+  duxwallet node list --capability gpu --capability storage --any --status online --min-health 80 --min-reputation 50")]
     List(NodeList),
+    /// Tell the service that the node is alive, and how it is
+    #[command(after_help = "\
+Examples:
+  duxwallet node heartbeat
+  duxwallet node heartbeat --load 0.42 --memory-used 1073741824 --memory-total 4294967296 --uptime 3600 --node-version 2.1.0
+
+Send one well within heartbeat_stale_after (90 s unless the operator set it), or the node is stale.")]
+    Heartbeat(Heartbeat),
+    /// Show what a node can do, or change it
+    #[command(after_help = "\
+Examples:
+  duxwallet node capabilities
+  duxwallet node capabilities node_002
+  duxwallet node capabilities --add gpu:nvidia.a100 --add storage
+  duxwallet node capabilities --remove storage
+  duxwallet node capabilities --set compute --set gpu
+  duxwallet node capabilities --clear
+
+The capability wallet comes with a wallet; it is neither declared nor removed.")]
+    Capabilities(Capabilities),
+    /// Leave the registry
+    #[command(after_help = "\
+Examples:
+  duxwallet node deregister
+  duxwallet node deregister --send-to miNiR47hEGLJ19YydJMnRTrTgTbcwfRisE
+
+Refused while the wallet holds anything; with --send-to everything that can be spent, less the fee, is paid
+there first. The node id stays the key's: register brings the node and its wallet back.")]
+    Deregister {
+        /// Where the wallet's money goes
+        #[arg(long, value_name = "ADDRESS")]
+        send_to: Option<String>,
+        /// What makes a repeat the same request.
+        #[command(flatten)]
+        idempotency: Idempotency,
+    },
+    /// Show how well a node is, and why
+    #[command(after_help = "\
+Examples:
+  duxwallet node health
+  duxwallet node health node_002
+
+The score is the sum of weight times value, over 100.")]
+    Health {
+        /// The node [default: the key file's]
+        #[arg(value_name = "ID", value_parser = NodeId::parse)]
+        node_id: Option<NodeId>,
+    },
+    /// Show how far a node is trusted, and why
+    #[command(after_help = "\
+Examples:
+  duxwallet node reputation
+  duxwallet node reputation node_002 --limit 5")]
+    Reputation {
+        /// The node [default: the key file's]
+        #[arg(value_name = "ID", value_parser = NodeId::parse)]
+        node_id: Option<NodeId>,
+        /// Which page of the events.
+        #[command(flatten)]
+        page: Page,
+    },
     /// Hand the node id over to a new key
     #[command(after_help = "\
 Example:
@@ -175,14 +238,70 @@ pub struct Register {
     /// What the node can do; may be given several times
     #[arg(long = "capability", value_name = "NAME", value_parser = Capability::parse)]
     pub capabilities: Vec<Capability>,
+    /// What peers may be told of the node's wallet; may be given several times
+    #[arg(long, value_name = "WHAT", value_parser = Share::ALL.map(Share::name))]
+    pub share: Vec<String>,
+}
+
+/// `node heartbeat`.
+#[derive(Args, Debug)]
+pub struct Heartbeat {
+    /// Busy cores, as a decimal
+    #[arg(long, value_name = "LOAD")]
+    pub load: Option<String>,
+    /// Bytes in use
+    #[arg(long, value_name = "BYTES")]
+    pub memory_used: Option<u64>,
+    /// Bytes there are
+    #[arg(long, value_name = "BYTES")]
+    pub memory_total: Option<u64>,
+    /// Seconds since the node started
+    #[arg(long, value_name = "SECONDS")]
+    pub uptime: Option<u64>,
+    /// Version of the node's program
+    #[arg(long, value_name = "TEXT")]
+    pub node_version: Option<String>,
+}
+
+/// `node capabilities`.
+#[derive(Args, Debug)]
+#[group(id = "change", multiple = false)]
+pub struct Capabilities {
+    /// The node to look at [default: the key file's]
+    #[arg(value_name = "ID", value_parser = NodeId::parse)]
+    pub node_id: Option<NodeId>,
+    /// Add this; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = Capability::parse)]
+    pub add: Vec<Capability>,
+    /// Remove this; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = Capability::parse)]
+    pub remove: Vec<Capability>,
+    /// Make this the whole list; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = Capability::parse)]
+    pub set: Vec<Capability>,
+    /// Make the list empty
+    #[arg(long)]
+    pub clear: bool,
 }
 
 /// `node list`.
 #[derive(Args, Debug)]
 pub struct NodeList {
-    /// Only nodes that can do this
-    #[arg(long, value_name = "NAME", value_parser = Capability::parse)]
-    pub capability: Option<Capability>,
+    /// Only nodes that can do this; may be given several times
+    #[arg(long = "capability", value_name = "NAME", value_parser = Capability::parse)]
+    pub capabilities: Vec<Capability>,
+    /// One of the capabilities is enough
+    #[arg(long, requires = "capabilities")]
+    pub any: bool,
+    /// Only nodes of this status [default: all but deregistered]
+    #[arg(long, value_name = "STATUS", value_parser = NodeStatus::ALL.map(NodeStatus::name))]
+    pub status: Option<String>,
+    /// Only nodes of at least this health
+    #[arg(long, value_name = "0..100", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub min_health: Option<u32>,
+    /// Only nodes of at least this reputation
+    #[arg(long, value_name = "0..100", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub min_reputation: Option<u32>,
     /// Which page.
     #[command(flatten)]
     pub page: Page,

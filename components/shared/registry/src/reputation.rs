@@ -57,10 +57,10 @@ pub async fn reputation<D: Database>(
 }
 
 impl<D: Database, C: Clock> Registry<'_, D, C> {
-    /// Judges what wallets' events tell since the last run.
-    pub(crate) async fn judge_payments(&self) -> Result<(), RegistryError> {
-        // A look takes no lock; most runs have nothing to judge.
-        if !self.store.has_events_to_judge().await? {
+    /// Rates nodes by what wallets' events tell since the last run.
+    pub(crate) async fn rate_by_payments(&self) -> Result<(), RegistryError> {
+        // A look takes no lock; most runs find nothing new.
+        if !self.store.has_events_to_rate().await? {
             return Ok(());
         }
         let points = PaymentPoints {
@@ -70,6 +70,6 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
             daily_cap: self.rules.reputation_daily_cap,
             min_amount: self.rules.reputation_min_amount,
         };
-        Ok(self.store.judge_payments(&points, PAGE_EVENTS).await?)
+        Ok(self.store.rate_payments(&points, PAGE_EVENTS).await?)
     }
 }

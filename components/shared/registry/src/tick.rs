@@ -18,7 +18,7 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
         let mut report = Report::default();
         let steps: [(&str, Result<(), RegistryError>); 4] = [
             ("status of nodes", self.age_nodes().await),
-            ("reputation", self.judge_payments().await),
+            ("reputation", self.rate_by_payments().await),
             ("health of nodes", self.assess_nodes().await),
             ("monitoring", self.watch().await),
         ];

@@ -123,17 +123,17 @@ END;
 
 -- Verb: this happened. A row at a time, so that each finds the score that the one before left.
 -- `cap`: most points that payments bring in the UTC day of `at`; null for none.
-CREATE VIEW judge AS
+CREATE VIEW rate_node AS
 SELECT '' AS node_id, '' AS type, 0 AS delta, 0 AS cap, '' AS reason, '' AS operator, '' AS payment_id,
     '' AS idempotency_key, '' AS request_hash, 0 AS at
 WHERE 0;
 
-CREATE TRIGGER judge_one INSTEAD OF INSERT ON judge
+CREATE TRIGGER rate_node_one INSTEAD OF INSERT ON rate_node
 BEGIN
     INSERT INTO reputation_events (node_id, type, delta, applied, reason, operator, payment_id, idempotency_key,
             request_hash, created_at)
-        SELECT judged.node_id, NEW.type, NEW.delta,
-            MAX(0, MIN(100, judged.reputation + judged.counted)) - judged.reputation,
+        SELECT rated.node_id, NEW.type, NEW.delta,
+            MAX(0, MIN(100, rated.reputation + rated.counted)) - rated.reputation,
             NEW.reason, NEW.operator, NEW.payment_id, NEW.idempotency_key, NEW.request_hash, NEW.at
         FROM (
             SELECT node_id, reputation, CASE
@@ -146,47 +146,47 @@ BEGIN
                 )))
             END AS counted
             FROM nodes WHERE node_id = NEW.node_id
-        ) AS judged
+        ) AS rated
         WHERE NEW.delta <> 0 AND NOT EXISTS (
             SELECT 1 FROM reputation_events AS e WHERE e.payment_id = NEW.payment_id AND e.type = NEW.type
         );
 END;
 
--- How far payments have been judged (events.id): those before there was a reputation bring nothing.
+-- How far payments have been looked at (events.id): those before there was a reputation bring nothing.
 CREATE TABLE registry_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    judged_event INTEGER NOT NULL
+    rated_event INTEGER NOT NULL
 );
 
-INSERT INTO registry_state (id, judged_event) SELECT 1, COALESCE(MAX(id), 0) FROM events;
+INSERT INTO registry_state (id, rated_event) SELECT 1, COALESCE(MAX(id), 0) FROM events;
 
--- Verb: judge the next events, at most `events` of them, by these rules.
-CREATE VIEW judge_payments AS
+-- Verb: rate nodes by the next events, at most `events` of them, by these rules.
+CREATE VIEW rate_payments AS
 SELECT 0 AS events, 0 AS confirmed, 0 AS failed, 0 AS double_spend, 0 AS cap, 0 AS min_amount WHERE 0;
 
-CREATE TRIGGER judge_payments_next INSTEAD OF INSERT ON judge_payments
+CREATE TRIGGER rate_payments_next INSTEAD OF INSERT ON rate_payments
 BEGIN
-    INSERT INTO judge (node_id, type, delta, cap, reason, payment_id, at)
-        SELECT judged.node_id, judged.type,
-            CASE judged.type
+    INSERT INTO rate_node (node_id, type, delta, cap, reason, payment_id, at)
+        SELECT rated.node_id, rated.type,
+            CASE rated.type
                 WHEN 'payment_confirmed' THEN NEW.confirmed
                 WHEN 'payment_failed' THEN NEW.failed
                 ELSE NEW.double_spend
             END,
-            CASE judged.type WHEN 'payment_confirmed' THEN NEW.cap END,
-            CASE judged.type
+            CASE rated.type WHEN 'payment_confirmed' THEN NEW.cap END,
+            CASE rated.type
                 WHEN 'payment_confirmed' THEN 'a payment confirmed'
                 WHEN 'payment_failed' THEN 'an operator refused a payment'
                 ELSE 'a payment spent a deposit that was taken back'
             END,
-            judged.payment_id, judged.created_at
+            rated.payment_id, rated.created_at
         FROM (
             SELECT e.id, e.created_at, p.node_id, p.payment_id, CASE
                 WHEN e.type = 'payment.confirmed' AND p.amount >= NEW.min_amount AND NOT EXISTS (
                     -- To oneself: a payment for nothing.
                     SELECT 1 FROM addresses AS a WHERE a.address = p.recipient_address AND a.wallet_id = p.wallet_id
                 ) THEN 'payment_confirmed'
-                WHEN e.type = 'payment.failed' AND e.data ->> 'failure' = 'refused' THEN 'payment_failed'
+                WHEN e.type = 'payment.refused' THEN 'payment_failed'
                 WHEN e.type = 'payment.failed' AND e.data ->> 'failure' = 'conflict' AND EXISTS (
                     -- What payments of this service made is nobody's deposit.
                     SELECT 1 FROM json_each(p.inputs) AS i
@@ -196,15 +196,15 @@ BEGIN
             END AS type
             FROM (
                 SELECT id, type, data, created_at FROM events
-                WHERE id > (SELECT judged_event FROM registry_state) ORDER BY id LIMIT NEW.events
+                WHERE id > (SELECT rated_event FROM registry_state) ORDER BY id LIMIT NEW.events
             ) AS e
             JOIN payments AS p ON p.payment_id = e.data ->> 'payment_id'
-            WHERE e.type IN ('payment.confirmed', 'payment.failed')
-        ) AS judged
-        WHERE judged.type IS NOT NULL ORDER BY judged.id;
-    UPDATE registry_state SET judged_event = COALESCE((
+            WHERE e.type IN ('payment.confirmed', 'payment.failed', 'payment.refused')
+        ) AS rated
+        WHERE rated.type IS NOT NULL ORDER BY rated.id;
+    UPDATE registry_state SET rated_event = COALESCE((
         SELECT MAX(id) FROM (
-            SELECT id FROM events WHERE id > (SELECT judged_event FROM registry_state) ORDER BY id LIMIT NEW.events
+            SELECT id FROM events WHERE id > (SELECT rated_event FROM registry_state) ORDER BY id LIMIT NEW.events
         )
-    ), judged_event);
+    ), rated_event);
 END;

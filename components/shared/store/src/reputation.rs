@@ -89,7 +89,7 @@ impl<D: Database> Store<D> {
         let result = self
             .database
             .query(
-                "INSERT INTO judge (node_id, type, delta, reason, operator, idempotency_key, request_hash, at)
+                "INSERT INTO rate_node (node_id, type, delta, reason, operator, idempotency_key, request_hash, at)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 vec![
                     judgement.node_id.as_str().into(),
@@ -155,14 +155,14 @@ impl<D: Database> Store<D> {
             .collect()
     }
 
-    /// Whether there are wallets' events that were not judged yet.
+    /// Whether there are wallets' events that no node was rated by yet.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn has_events_to_judge(&self) -> Result<bool, StoreError> {
+    pub async fn has_events_to_rate(&self) -> Result<bool, StoreError> {
         let row = self
             .first(
-                "SELECT EXISTS (SELECT 1 FROM events WHERE id > judged_event) FROM registry_state",
+                "SELECT EXISTS (SELECT 1 FROM events WHERE id > rated_event) FROM registry_state",
                 Vec::new(),
             )
             .await?
@@ -174,19 +174,19 @@ impl<D: Database> Store<D> {
         }
     }
 
-    /// Judges the next wallets' events, at most `events`: scores and how far it came change in one
+    /// Rates nodes by the next wallets' events, at most `events`: scores and how far it came change in one
     /// step, so that no payment counts twice.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn judge_payments(
+    pub async fn rate_payments(
         &self,
         points: &PaymentPoints,
         events: u32,
     ) -> Result<(), StoreError> {
         self.database
             .query(
-                "INSERT INTO judge_payments (events, confirmed, failed, double_spend, cap, min_amount)
+                "INSERT INTO rate_payments (events, confirmed, failed, double_spend, cap, min_amount)
                  VALUES (?, ?, ?, ?, ?, ?)",
                 vec![
                     events.into(),

@@ -69,7 +69,17 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
     ) -> Result<Departure, WalletError> {
         let before = self.registered(caller).await?;
         let had_left = before.status == NodeStatus::Deregistered;
-        let payment = self.pay_out(chain, caller, order, had_left).await?;
+        let payment = match self.pay_out(chain, caller, order, had_left).await {
+            Ok(payment) => payment,
+            // Another request has paid everything out meanwhile.
+            Err(WalletError::WalletInactive | WalletError::InsufficientBalance { .. })
+                if self.holds(caller).await? == Balance::default() =>
+            {
+                self.leave(caller, false).await?;
+                return self.departure(caller, None, true).await;
+            }
+            Err(error) => return Err(error),
+        };
         match payment.as_ref().map(|sent| sent.payment.state) {
             None => {
                 if self.leave(caller, true).await? == Deregistration::WalletNotEmpty {
@@ -90,11 +100,21 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
             ) => {}
             Some(PaymentState::Failed) => return Err(WalletError::PaymentFailed),
         }
+        let replayed = had_left || payment.as_ref().is_some_and(|payment| payment.replayed);
+        self.departure(caller, payment, replayed).await
+    }
+
+    async fn departure(
+        &self,
+        caller: &Caller,
+        payment: Option<Sent>,
+        replayed: bool,
+    ) -> Result<Departure, WalletError> {
         Ok(Departure {
             node: self.registered(caller).await?,
             holds: self.holds(caller).await?,
-            replayed: had_left || payment.as_ref().is_some_and(|payment| payment.replayed),
             payment,
+            replayed,
         })
     }
 

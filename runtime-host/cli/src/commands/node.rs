@@ -1,6 +1,6 @@
 //! `node ...`: registers nodes, looks them up, changes keys.
 
-use super::pages;
+use super::{pages, registry};
 use crate::cli::{NodeCommand, NodeList, Register};
 use crate::client::{Answer, Post};
 use crate::context::Context;
@@ -21,6 +21,14 @@ pub fn run(context: &Context, command: NodeCommand) -> Result<(), Failure> {
         NodeCommand::Register(args) => register(context, args),
         NodeCommand::Show { node_id } => show(context, node_id),
         NodeCommand::List(args) => list(context, &args),
+        NodeCommand::Heartbeat(args) => registry::heartbeat(context, args),
+        NodeCommand::Capabilities(args) => registry::capabilities(context, args),
+        NodeCommand::Deregister {
+            send_to,
+            idempotency,
+        } => registry::deregister(context, send_to, idempotency),
+        NodeCommand::Health { node_id } => registry::health(context, node_id),
+        NodeCommand::Reputation { node_id, page } => registry::reputation(context, node_id, &page),
         NodeCommand::Rotate { new_key } => rotate(context, &new_key),
     }
 }
@@ -36,6 +44,9 @@ fn register(context: &Context, args: Register) -> Result<(), Failure> {
     if !args.capabilities.is_empty() {
         let names = args.capabilities.iter().map(|c| c.as_str().into());
         body.insert("capabilities".into(), Value::Array(names.collect()));
+    }
+    if !args.share.is_empty() {
+        body.insert("share".into(), args.share.into());
     }
     let body = Value::Object(body).to_string();
     let answer = post(context, &key, &|_| body.clone())?;
@@ -117,10 +128,7 @@ fn print_registered(context: &Context, answer: &Answer) {
 }
 
 fn show(context: &Context, node_id: Option<NodeId>) -> Result<(), Failure> {
-    let node_id = match node_id {
-        Some(node_id) => node_id,
-        None => context.node_key()?.node_id().clone(),
-    };
+    let node_id = named(context, node_id)?;
     let answer = context.client().get(&format!("/nodes/{node_id}"), None)?;
     context
         .output
@@ -128,25 +136,52 @@ fn show(context: &Context, node_id: Option<NodeId>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn node_text(view: &View) -> String {
+/// The node that is asked for, or the key file's.
+///
+/// # Errors
+/// There is no key file.
+pub fn named(context: &Context, node_id: Option<NodeId>) -> Result<NodeId, Failure> {
+    node_id.map_or_else(|| Ok(context.node_key()?.node_id().clone()), Ok)
+}
+
+pub fn node_text(view: &View) -> String {
     pairs(&[
         ("node id", view.text("/node/node_id")),
         ("public key", view.text("/node/public_key")),
         ("address", view.text("/node/address")),
         ("capabilities", view.text("/node/capabilities")),
         ("status", view.text("/node/status")),
+        ("health", view.text("/node/health")),
+        ("reputation", view.text("/node/reputation")),
+        ("heartbeat", view.text("/node/heartbeat/at")),
         ("registered", view.text("/node/created_at")),
     ])
 }
 
 fn list(context: &Context, args: &NodeList) -> Result<(), Failure> {
     let mut query = Vec::new();
-    if let Some(capability) = &args.capability {
-        query.push(("capability", capability.to_string()));
+    if !args.capabilities.is_empty() {
+        let names: Vec<&str> = args.capabilities.iter().map(|c| c.as_str()).collect();
+        query.push(("capabilities", names.join(",")));
+    }
+    if args.any {
+        query.push(("match", "any".to_owned()));
+    }
+    for (name, value) in [
+        ("status", args.status.clone()),
+        ("min_health", args.min_health.map(|score| score.to_string())),
+        (
+            "min_reputation",
+            args.min_reputation.map(|score| score.to_string()),
+        ),
+    ] {
+        query.extend(value.map(|value| (name, value)));
     }
     let columns = [
         ("NODE", Align::Left),
         ("STATUS", Align::Left),
+        ("HEALTH", Align::Right),
+        ("REPUTATION", Align::Right),
         ("ADDRESS", Align::Left),
         ("CAPABILITIES", Align::Left),
     ];
@@ -157,9 +192,16 @@ fn list(context: &Context, args: &NodeList) -> Result<(), Failure> {
             .iter()
             .flat_map(|body| body.list("/nodes"))
             .map(|node| {
-                ["/node_id", "/status", "/address", "/capabilities"]
-                    .map(|field| node.text(field))
-                    .to_vec()
+                [
+                    "/node_id",
+                    "/status",
+                    "/health",
+                    "/reputation",
+                    "/address",
+                    "/capabilities",
+                ]
+                .map(|field| node.text(field))
+                .to_vec()
             })
             .collect();
         if rows.is_empty() {

@@ -11,6 +11,7 @@ use duxnet_store::{
     Action, Database, DatabaseError, Decided, NodeChange, Row, Rule, Store, Value, migrate,
 };
 use duxnet_units::{Amount, IdempotencyKey, Network, NodeId, Timestamp, WalletName};
+use duxnet_wallet::deregister::{self, Departure};
 use duxnet_wallet::release::Run;
 use duxnet_wallet::review::Word;
 use duxnet_wallet::tracker::{Report, TrackerPolicy};
@@ -210,12 +211,8 @@ impl World {
         self.on(&Steps::default(), run).unwrap()
     }
 
-    pub fn create_wallet(&self, node: &str) -> String {
-        let order = create::Order {
-            wallet_name: WalletName::parse("w").unwrap(),
-            idempotency_key: None,
-            request_hash: String::new(),
-        };
+    /// Registers a node, for the first time or again.
+    pub fn register(&self, node: &str) {
         let change = NodeChange {
             node_id: caller(node).node_id,
             public_key: None,
@@ -225,8 +222,18 @@ impl World {
             at: self.clock.now(),
             signature: None,
         };
+        self.whole(async |service, _| service.register(&change, |_| false).await)
+            .unwrap();
+    }
+
+    pub fn create_wallet(&self, node: &str) -> String {
+        self.register(node);
+        let order = create::Order {
+            wallet_name: WalletName::parse("w").unwrap(),
+            idempotency_key: None,
+            request_hash: String::new(),
+        };
         self.whole(async |service, chain| {
-            service.register(&change, |_| false).await.unwrap();
             let created = service.create_wallet(chain, &caller(node), &order).await;
             created.unwrap().wallet.address
         })
@@ -267,6 +274,42 @@ impl World {
         if goes_on {
             meanwhile(self);
             return Some(Some(sending.now_or_never().expect("it stops once")));
+        }
+        Some(None)
+    }
+
+    /// A whole deregistration, nothing in its way.
+    pub fn deregister(&self, order: &deregister::Order) -> Result<Departure, WalletError> {
+        self.whole(async |service, chain| {
+            service.deregister(chain, &caller("node_001"), order).await
+        })
+    }
+
+    /// A deregistration that stops at a step, as [`World::interrupted`].
+    pub fn interrupted_deregistration(
+        &self,
+        step: u32,
+        order: &deregister::Order,
+        goes_on: bool,
+        meanwhile: impl FnOnce(&World),
+    ) -> Option<Option<Result<Departure, WalletError>>> {
+        let steps = Steps::stop_at(step);
+        let store = open(self.file.path(), &steps);
+        let service = Service {
+            store: &store,
+            clock: &self.clock,
+            policy: &self.policy,
+        };
+        let chain = FakeChain::new(&self.node, &steps);
+        let caller = caller("node_001");
+        let mut leaving = pin!(service.deregister(&chain, &caller, order));
+        if let Some(_early) = leaving.as_mut().now_or_never() {
+            return None;
+        }
+        assert!(steps.stopped.get());
+        if goes_on {
+            meanwhile(self);
+            return Some(Some(leaving.now_or_never().expect("it stops once")));
         }
         Some(None)
     }
