@@ -603,3 +603,177 @@ fn the_key_file_is_private_and_never_overwritten() {
         ran.err
     );
 }
+
+#[test]
+fn a_heartbeat_says_what_is_given_and_nothing_else() {
+    let user = User::new();
+    let server = Server::start([ok(
+        r#"{"success":true,"node":{"status":"online","health":87},"stale_after_seconds":90}"#,
+    )]);
+    let ran = user.run(
+        &server.url,
+        &["node", "heartbeat", "--load", "0.427", "--uptime", "60"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("online") && ran.out.contains("90 s"));
+    let asked = server.asked_once();
+    user.check_signed(&asked);
+    assert_eq!(asked.target, "/nodes/node_001/heartbeat");
+    assert_eq!(asked.json(), json!({"load": "0.427", "uptime_seconds": 60}));
+}
+
+#[test]
+fn capabilities_are_shown_and_changed_by_method() {
+    let user = User::new();
+    let body = r#"{"success":true,"node_id":"node_001","capabilities":["gpu","wallet"]}"#;
+    for (arguments, method, target, sent) in [
+        (vec!["node_002"], "GET", "/nodes/node_002/capabilities", ""),
+        (vec![], "GET", "/nodes/node_001/capabilities", ""),
+        (
+            vec!["--add", "gpu", "--add", "a.b"],
+            "POST",
+            "/nodes/node_001/capabilities",
+            r#"{"capabilities":["gpu","a.b"]}"#,
+        ),
+        (
+            vec!["--set", "gpu"],
+            "PUT",
+            "/nodes/node_001/capabilities",
+            r#"{"capabilities":["gpu"]}"#,
+        ),
+        (
+            vec!["--clear"],
+            "PUT",
+            "/nodes/node_001/capabilities",
+            r#"{"capabilities":[]}"#,
+        ),
+        (
+            vec!["--remove", "gpu", "--remove", "a:b"],
+            "DELETE",
+            "/nodes/node_001/capabilities?capabilities=gpu%2Ca%3Ab",
+            "",
+        ),
+    ] {
+        let server = Server::start([ok(body)]);
+        let ran = user.run(
+            &server.url,
+            &[&["node", "capabilities"], arguments.as_slice()].concat(),
+        );
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (0, "gpu\nwallet\n"),
+            "{}",
+            ran.err
+        );
+        let asked = server.asked_once();
+        assert_eq!(
+            (asked.method.as_str(), asked.target.as_str()),
+            (method, target)
+        );
+        assert_eq!(String::from_utf8_lossy(&asked.body), sent);
+        if method != "GET" {
+            user.check_signed(&asked);
+        }
+    }
+    for bad in [
+        vec!["--add", "gpu", "--remove", "x"],
+        vec!["node_002", "--add", "gpu"],
+        vec!["--add", "GPU"],
+    ] {
+        let ran = user.run(
+            NOWHERE,
+            &[&["node", "capabilities"], bad.as_slice()].concat(),
+        );
+        assert_eq!(ran.code, 2, "{bad:?}");
+    }
+}
+
+#[test]
+fn leaving_pays_out_under_one_key_and_says_how_to_go_on() {
+    let user = User::new();
+    let leave = ["node", "deregister", "--send-to", ADDRESS];
+    let server = Server::start([ok(format!(
+        r#"{{"success":true,"message":"Node node_001 is deregistered","node":{{"node_id":"node_001","status":"deregistered"}},"payment":{{"payment_id":"p1","txid":"ab12","amount":99.99808,"fee":0.00192,"recipient":"{ADDRESS}"}}}}"#
+    ))]);
+    let ran = user.run(&server.url, &leave);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("Node node_001 is deregistered\n"));
+    assert!(ran.out.contains("99.99808 FLOP") && ran.out.contains("ab12"));
+    let asked = server.asked_once();
+    user.check_signed(&asked);
+    assert_eq!(asked.json(), json!({"send_to": ADDRESS}));
+    // The payment is made, the node still there.
+    let outstanding = r#"{"success":true,"node":{},"payment":{"payment_id":"p1","txid":"ab12","state":"signed"}}"#;
+    let server = Server::start([Reaction::Answer(202, "", outstanding.into())]);
+    let ran = user.run(
+        &server.url,
+        &[leave.as_slice(), &["--retries", "0"]].concat(),
+    );
+    assert_eq!(ran.code, 4);
+    assert!(
+        ran.err.contains("(payment p1, txid ab12) [signed]"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("--idempotency-key"));
+    // Nothing is sent for an address of another network.
+    let ran = user.run(NOWHERE, &["node", "deregister", "--send-to", "FLOPnowhere"]);
+    assert_eq!(ran.code, 2);
+}
+
+#[test]
+fn health_and_reputation_are_shown_with_their_reasons() {
+    let user = User::new();
+    let server = Server::start([ok(
+        r#"{"node_id":"node_002","status":"stale","health":85,"factors":[{"factor":"heartbeat","weight":30,"value":50,"detail":"last heartbeat 195 s ago"}]}"#,
+    )]);
+    let ran = user.run(&server.url, &["node", "health", "node_002"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("85") && ran.out.contains("last heartbeat 195 s ago"));
+    assert_eq!(server.asked_once().target, "/nodes/node_002/health");
+    let server = Server::start([ok(
+        r#"{"node_id":"node_001","reputation":40,"events":[{"type":"task_timeout","delta":-10,"applied":-10,"reason":"task 7","actor":"alice","created_at":"2024-01-01T00:00:00Z"}],"next_cursor":"abc"}"#,
+    )]);
+    let ran = user.run(&server.url, &["node", "reputation", "--limit", "1"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out.contains("40") && ran.out.contains("task_timeout") && ran.out.contains("task 7")
+    );
+    assert!(ran.err.contains("--cursor abc"));
+    assert_eq!(
+        server.asked_once().target,
+        "/nodes/node_001/reputation?limit=1"
+    );
+}
+
+#[test]
+fn a_list_is_filtered_as_asked() {
+    let user = User::new();
+    let server = Server::start([ok(
+        r#"{"nodes":[{"node_id":"node_002","status":"online","health":90,"reputation":55,"address":null,"capabilities":["gpu"]}],"next_cursor":null}"#,
+    )]);
+    let ran = user.run(
+        &server.url,
+        &[
+            "node",
+            "list",
+            "--capability",
+            "gpu",
+            "--capability",
+            "tape",
+            "--any",
+            "--status",
+            "online",
+            "--min-health",
+            "80",
+            "--min-reputation",
+            "50",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("node_002") && ran.out.contains("90"));
+    assert_eq!(
+        server.asked_once().target,
+        "/nodes?capabilities=gpu%2Ctape&match=any&status=online&min_health=80&min_reputation=50"
+    );
+}
