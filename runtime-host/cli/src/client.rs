@@ -66,6 +66,12 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether it is a payment that waits for an operator: that takes longer than a client repeats.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.status == 202 && crate::view::View::parse(&self.body).text("/state") == "held"
+    }
+
     /// The problem in the body, if it is one.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
@@ -226,6 +232,7 @@ impl Client {
     }
 
     fn conclude(&self, outcome: Outcome, is_uncertain: bool) -> Result<Answer, Failure> {
+        let is_held = outcome.as_ref().is_ok_and(Answer::is_held);
         let mut failure = match outcome {
             Ok(answer) if answer.status == 202 => outstanding(&answer),
             Ok(answer) if answer.is_success() => return Ok(answer),
@@ -246,10 +253,12 @@ impl Client {
         };
         if failure.exit == Exit::Unknown {
             failure.is_repeatable = true;
-            failure.hints.insert(
-                0,
-                "the outcome is not known: the request may have been carried out".to_owned(),
-            );
+            if !is_held {
+                failure.hints.insert(
+                    0,
+                    "the outcome is not known: the request may have been carried out".to_owned(),
+                );
+            }
         }
         Err(failure)
     }
@@ -377,9 +386,16 @@ fn reason(outcome: &Outcome) -> String {
     }
 }
 
-/// A payment that is made, and of which the chain node has not yet been heard.
+/// A payment of which the chain node, or an operator, has not yet been heard.
 fn outstanding(answer: &Answer) -> Failure {
     let view = crate::view::View::parse(&answer.body);
+    if answer.is_held() {
+        let message = format!(
+            "the payment waits for an operator (payment {}) [held]",
+            view.text("/payment_id")
+        );
+        return Failure::new(Exit::Unknown, message).body(&answer.body);
+    }
     Failure::new(
         Exit::Unknown,
         format!(

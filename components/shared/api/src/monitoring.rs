@@ -31,7 +31,12 @@ pub const SEVERITIES: [&str; 3] = ["low", "medium", "high"];
 pub const ACTIONS: [&str; 3] = ["note", "alert", "hold"];
 /// Where a payment that was held can stand.
 pub const PAYMENT_STATES: [&str; 6] = [
-    "held", "released", "signed", "broadcast", "confirmed", "failed",
+    "held",
+    "released",
+    "signed",
+    "broadcast",
+    "confirmed",
+    "failed",
 ];
 
 fn one_of(name: &str, text: &str, allowed: &[&str]) -> Result<String, Problem> {
@@ -140,7 +145,10 @@ impl SetRule {
         };
         let count = has("threshold_count", &["burst_of_sends", "failed_signatures"])?;
         let share = has("threshold_share", &["drain", "balance_jump"])?;
-        let amount = has("threshold_amount", &["drain", "first_recipient", "balance_jump"])?;
+        let amount = has(
+            "threshold_amount",
+            &["drain", "first_recipient", "balance_jump"],
+        )?;
         Ok(SetRule {
             enabled: boolean(object, "enabled")?
                 .ok_or_else(|| Problem::invalid_request("enabled is missing"))?,
@@ -242,7 +250,9 @@ impl AlertsQuery {
     /// # Errors
     /// 400 or 422 that names the parameter and what is allowed.
     pub fn parse(query: &str) -> Result<Self, Problem> {
-        let names = ["limit", "cursor", "rule", "severity", "action", "node_id", "open"];
+        let names = [
+            "limit", "cursor", "rule", "severity", "action", "node_id", "open",
+        ];
         let parameters = parameters(query, &names)?;
         let known = |name: &str, allowed: &[&str]| {
             parameters
@@ -583,11 +593,31 @@ mod tests {
         for (kind, more, names) in [
             ("drain", "", "threshold_share"),
             ("drain", r#","threshold_share":500"#, "threshold_amount"),
-            ("drain", r#","threshold_share":1001,"threshold_amount":1"#, "threshold_share"),
-            ("drain", r#","threshold_share":1,"threshold_amount":"x""#, "threshold_amount"),
-            ("burst_of_sends", r#","threshold_count":0"#, "threshold_count"),
-            ("burst_of_sends", r#","threshold_count":2,"threshold_share":5"#, "threshold_share"),
-            ("burst_of_sends", r#","threshold_count":1.5"#, "threshold_count"),
+            (
+                "drain",
+                r#","threshold_share":1001,"threshold_amount":1"#,
+                "threshold_share",
+            ),
+            (
+                "drain",
+                r#","threshold_share":1,"threshold_amount":"x""#,
+                "threshold_amount",
+            ),
+            (
+                "burst_of_sends",
+                r#","threshold_count":0"#,
+                "threshold_count",
+            ),
+            (
+                "burst_of_sends",
+                r#","threshold_count":2,"threshold_share":5"#,
+                "threshold_share",
+            ),
+            (
+                "burst_of_sends",
+                r#","threshold_count":1.5"#,
+                "threshold_count",
+            ),
             ("other", "", "kind"),
         ] {
             let problem = rule(&format!(r#"{{"kind":"{kind}",{head}{more}}}"#)).unwrap_err();
@@ -615,7 +645,10 @@ mod tests {
             Some("known".to_owned())
         );
         assert_eq!(reason("", "note", false).unwrap(), None);
-        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(MAX_REASON_CHARACTERS + 1));
+        let long = format!(
+            r#"{{"reason":"{}"}}"#,
+            "x".repeat(MAX_REASON_CHARACTERS + 1)
+        );
         for bad in [
             "",
             r#"{"reason":"  "}"#,

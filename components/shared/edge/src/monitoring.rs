@@ -15,8 +15,8 @@ use duxnet_store::{
     ReviewedPayment, Rule,
 };
 use duxnet_units::{Address, AddressError, Network, NodeId};
-use duxnet_wallet::review::Word;
 use duxnet_wallet::Clock as _;
+use duxnet_wallet::review::Word;
 
 const ALERT_PARAMETER: &str = "spin-path-match-alert";
 const PAYMENT_PARAMETER: &str = "spin-path-match-payment";
@@ -222,13 +222,11 @@ fn alert(alert: Alert) -> api::Alert {
         payment_id: alert.payment_id,
         figures: Json::of(&alert.figures),
         created_at: Time(alert.at),
-        acknowledged: alert
-            .acknowledged
-            .map(|(operator, note, at)| Acknowledged {
-                operator,
-                note,
-                at: Time(at),
-            }),
+        acknowledged: alert.acknowledged.map(|(operator, note, at)| Acknowledged {
+            operator,
+            note,
+            at: Time(at),
+        }),
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::Answer;
 use duxnet_api::cursor;
 use duxnet_api::response::{
-    self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, Held, History, Node, OneNode,
-    Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
+    self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, Held, History, Node,
+    OneNode, Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
 };
 use duxnet_store::{PaymentState, StoredTransaction};
 use duxnet_units::{Amount, NodeId};

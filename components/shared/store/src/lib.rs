@@ -38,7 +38,7 @@ pub use payments::{
     Signing, UnderWay,
 };
 pub use pool::POOL_MAX_AGE_SECONDS;
-pub use recipients::{RecipientChange, RecipientList, RecipientPolicy, Recipient};
+pub use recipients::{Recipient, RecipientChange, RecipientList, RecipientPolicy};
 pub use review::{Action, Decided, Decision, NewDecision, ReviewedPayment};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};

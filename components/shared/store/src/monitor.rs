@@ -152,11 +152,7 @@ impl<D: Database> Store<D> {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn alerts(
-        &self,
-        filter: &AlertFilter,
-        limit: u32,
-    ) -> Result<Vec<Alert>, StoreError> {
+    pub async fn alerts(&self, filter: &AlertFilter, limit: u32) -> Result<Vec<Alert>, StoreError> {
         self.database
             .query(
                 "SELECT a.id, a.rule, a.severity, a.action, a.node_id, a.payment_id, a.figures, a.created_at,

@@ -175,9 +175,13 @@ impl<D: Database> Store<D> {
         match done {
             Ok(_) => Ok(Decided::Done),
             Err(error)
-                if ["decisions.payment_id", "decisions.alert_id", "wallet_is_so_already"]
-                    .iter()
-                    .any(|name| error.violates(name)) =>
+                if [
+                    "decisions.payment_id",
+                    "decisions.alert_id",
+                    "wallet_is_so_already",
+                ]
+                .iter()
+                .any(|name| error.violates(name)) =>
             {
                 Ok(Decided::Already)
             }

@@ -4,8 +4,7 @@
 use crate::{Clock, Service, WalletError};
 use duxnet_store::{
     Action, Alert, AlertFilter, Database, Decided, NewDecision, PaymentState, ReviewedPayment,
-    Rule,
-    Wallet,
+    Rule, Wallet,
 };
 use duxnet_units::NodeId;
 

@@ -174,7 +174,8 @@ fn every_trouble_at_the_broadcast_ends_paid_once_or_not_at_all() {
         assert_eq!(second.replayed, expected.is_some(), "{trouble:?}");
         if let Ok(first) = first {
             assert_eq!(
-                first.transaction.as_ref().unwrap().txid, second.transaction.as_ref().unwrap().txid,
+                first.transaction.as_ref().unwrap().txid,
+                second.transaction.as_ref().unwrap().txid,
                 "{trouble:?}"
             );
         }
@@ -194,6 +195,9 @@ fn a_refusal_after_an_attempt_of_unknown_outcome_proves_nothing() {
     world.node.borrow_mut().trouble = Trouble::Unreachable;
     assert_eq!(world.send(&wanted).unwrap().payment.state.name(), "signed");
     world.node.borrow_mut().trouble = Trouble::None;
-    assert_eq!(world.send(&wanted).unwrap().payment.state.name(), "broadcast");
+    assert_eq!(
+        world.send(&wanted).unwrap().payment.state.name(),
+        "broadcast"
+    );
     assert_eq!(paid(&world), 1_000_000_000);
 }

@@ -108,7 +108,12 @@ fn a_released_payment_is_made_by_the_run_and_a_repeat_says_so() {
     assert_eq!(state(&world), "confirmed");
     assert_eq!(
         world.lines("SELECT type FROM events WHERE type LIKE 'payment%' ORDER BY id"),
-        ["payment.held", "payment.released", "payment.sent", "payment.confirmed"]
+        [
+            "payment.held",
+            "payment.released",
+            "payment.sent",
+            "payment.confirmed"
+        ]
     );
     world.assert_books("released");
 }
@@ -374,7 +379,10 @@ fn payments_that_are_stopped_stop_released_ones_too() {
     world.rows("UPDATE chain_state SET sends_stopped_at = 1, sends_stopped_reason = 'drift'");
     assert_eq!(world.run().made, 0);
     let repeat = world.send(&order("key"));
-    assert!(matches!(repeat, Err(WalletError::SendsStopped(_))), "{repeat:?}");
+    assert!(
+        matches!(repeat, Err(WalletError::SendsStopped(_))),
+        "{repeat:?}"
+    );
     assert_eq!(state(&world), "released");
     world.resume_sends();
     world.clock.advance(LONG);
@@ -464,7 +472,10 @@ fn one_payment_that_cannot_be_signed_does_not_keep_others_waiting() {
     );
     let run = world.run();
     assert_eq!((run.made, run.troubles.len()), (1, 1));
-    assert_eq!(world.lines("SELECT stage FROM payments"), ["released", "broadcast"]);
+    assert_eq!(
+        world.lines("SELECT stage FROM payments"),
+        ["released", "broadcast"]
+    );
     assert_eq!(paid(&world), 10 * FLOP);
     assert_eq!(world.balance("node_001")[0], 90 * FLOP - FEE);
 }
@@ -483,7 +494,9 @@ fn two_sends_at_once_see_each_other() {
                 .unwrap_or_else(|e| panic!("step {step}: {e}"));
         });
         let Some(first) = done else { return false };
-        first.unwrap().unwrap_or_else(|e| panic!("step {step}: {e}"));
+        first
+            .unwrap()
+            .unwrap_or_else(|e| panic!("step {step}: {e}"));
         // Whichever was reserved second is held.
         assert_eq!(
             world.lines("SELECT stage FROM payments ORDER BY id"),

@@ -60,9 +60,15 @@ fn the_rules_as_installed_hold_nothing_and_note_what_is_unusual() {
 #[test]
 fn a_burst_is_told_once_in_a_window_and_held_every_time() {
     let world = World::with_coins(&[COIN; 8]);
-    only(&world, "burst_of_sends", "threshold_count = 2, window_seconds = 100");
+    only(
+        &world,
+        "burst_of_sends",
+        "threshold_count = 2, window_seconds = 100",
+    );
     // To the start of a window.
-    world.clock.advance(100 - world.clock.now().unix_seconds() % 100);
+    world
+        .clock
+        .advance(100 - world.clock.now().unix_seconds() % 100);
     for _ in 0..3 {
         assert_eq!(outcome(&world, A, 1), "broadcast");
     }
@@ -85,7 +91,11 @@ fn a_burst_is_told_once_in_a_window_and_held_every_time() {
 #[test]
 fn a_payment_that_failed_counts_in_no_burst() {
     let world = World::with_coins(&[COIN; 4]);
-    only(&world, "burst_of_sends", "threshold_count = 2, action = 'hold'");
+    only(
+        &world,
+        "burst_of_sends",
+        "threshold_count = 2, action = 'hold'",
+    );
     world.node.borrow_mut().is_down = true;
     for _ in 0..3 {
         assert!(pay(&world, A, 1).is_err());
@@ -205,7 +215,10 @@ fn a_flood_of_failed_signatures_is_no_flood_of_writes() {
             store.count_failed_signature(None, now).await.unwrap();
         }
     });
-    assert_eq!(world.line("SELECT failures FROM signature_failures"), "1000");
+    assert_eq!(
+        world.line("SELECT failures FROM signature_failures"),
+        "1000"
+    );
 }
 
 #[test]
@@ -435,19 +448,55 @@ fn rich() -> World {
 fn who_is_denied_is_not_paid_from_that_moment_and_to_take_it_back_takes_time() {
     let world = rich();
     assert!(is_allowed(&world, A));
-    change(&world, &Change { deny: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            ..Change::default()
+        },
+    );
     assert!(!is_allowed(&world, A));
     assert!(is_allowed(&world, B));
-    change(&world, &Change { remove: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            remove: &[A],
+            ..Change::default()
+        },
+    );
     world.clock.advance(i64::from(DELAY) - 1);
     assert!(!is_allowed(&world, A));
     // To ask again is neither sooner nor later; to deny again cancels it.
-    change(&world, &Change { remove: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            remove: &[A],
+            ..Change::default()
+        },
+    );
     world.clock.advance(1);
     assert!(is_allowed(&world, A));
-    change(&world, &Change { deny: &[A], ..Change::default() });
-    change(&world, &Change { remove: &[A], ..Change::default() });
-    change(&world, &Change { deny: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            ..Change::default()
+        },
+    );
+    change(
+        &world,
+        &Change {
+            remove: &[A],
+            ..Change::default()
+        },
+    );
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            ..Change::default()
+        },
+    );
     world.clock.advance(2 * i64::from(DELAY));
     assert!(!is_allowed(&world, A));
     assert_eq!(
@@ -460,38 +509,103 @@ fn who_is_denied_is_not_paid_from_that_moment_and_to_take_it_back_takes_time() {
 #[test]
 fn a_whitelist_and_its_first_entries_hold_at_once_and_more_of_them_wait() {
     let world = rich();
-    change(&world, &Change { allow: &[A], whitelist_only: Some(true), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            allow: &[A],
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
     assert!(is_allowed(&world, A));
     assert!(!is_allowed(&world, B));
-    change(&world, &Change { allow: &[B], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            allow: &[B],
+            ..Change::default()
+        },
+    );
     assert!(!is_allowed(&world, B));
     world.clock.advance(i64::from(DELAY));
     assert!(is_allowed(&world, B));
     // To take one off is heard at once; to put it back waits again.
-    change(&world, &Change { remove: &[B], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            remove: &[B],
+            ..Change::default()
+        },
+    );
     assert!(!is_allowed(&world, B));
-    change(&world, &Change { allow: &[B], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            allow: &[B],
+            ..Change::default()
+        },
+    );
     assert!(!is_allowed(&world, B));
     // The other list wins.
-    change(&world, &Change { deny: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            ..Change::default()
+        },
+    );
     assert!(!is_allowed(&world, A));
 }
 
 #[test]
 fn no_way_around_the_delay_leads_to_a_new_recipient() {
-    let on = || Change { whitelist_only: Some(true), ..Change::default() };
-    let off = || Change { whitelist_only: Some(false), ..Change::default() };
-    let add = || Change { allow: &[B], ..Change::default() };
+    let on = || Change {
+        whitelist_only: Some(true),
+        ..Change::default()
+    };
+    let off = || Change {
+        whitelist_only: Some(false),
+        ..Change::default()
+    };
+    let add = || Change {
+        allow: &[B],
+        ..Change::default()
+    };
     let ways: [&[Change<'_>]; 5] = [
         &[off(), add(), on()],
-        &[Change { allow: &[B], whitelist_only: Some(false), ..Change::default() }, on()],
-        &[Change { allow: &[B], whitelist_only: Some(true), ..Change::default() }],
-        &[add(), Change { remove: &[B], ..Change::default() }, add()],
+        &[
+            Change {
+                allow: &[B],
+                whitelist_only: Some(false),
+                ..Change::default()
+            },
+            on(),
+        ],
+        &[Change {
+            allow: &[B],
+            whitelist_only: Some(true),
+            ..Change::default()
+        }],
+        &[
+            add(),
+            Change {
+                remove: &[B],
+                ..Change::default()
+            },
+            add(),
+        ],
         &[off(), on(), off(), add()],
     ];
     for (index, way) in ways.iter().enumerate() {
         let world = rich();
-        change(&world, &Change { allow: &[A], whitelist_only: Some(true), ..Change::default() });
+        change(
+            &world,
+            &Change {
+                allow: &[A],
+                whitelist_only: Some(true),
+                ..Change::default()
+            },
+        );
         for step in *way {
             change(&world, step);
             assert!(!is_allowed(&world, B), "way {index}");
@@ -505,21 +619,57 @@ fn no_way_around_the_delay_leads_to_a_new_recipient() {
 #[test]
 fn a_whitelist_that_ends_ends_after_the_delay_and_can_be_kept() {
     let world = rich();
-    change(&world, &Change { whitelist_only: Some(true), ..Change::default() });
-    change(&world, &Change { whitelist_only: Some(false), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(false),
+            ..Change::default()
+        },
+    );
     let now = world.clock.now();
     let ends = policy(&world, now).whitelist_ends_at.unwrap();
     assert_eq!(ends.unix_seconds(), now.unix_seconds() + i64::from(DELAY));
-    change(&world, &Change { whitelist_only: Some(true), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
     world.clock.advance(2 * i64::from(DELAY));
     assert!(!is_allowed(&world, A));
-    change(&world, &Change { whitelist_only: Some(false), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(false),
+            ..Change::default()
+        },
+    );
     world.clock.advance(i64::from(DELAY));
     assert!(is_allowed(&world, A));
     assert!(!policy(&world, world.clock.now()).whitelist_only);
     // It is off: what is added now counts at once.
-    change(&world, &Change { allow: &[A], ..Change::default() });
-    change(&world, &Change { whitelist_only: Some(true), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            allow: &[A],
+            ..Change::default()
+        },
+    );
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
     assert!(is_allowed(&world, A));
     assert!(!is_allowed(&world, B));
 }
@@ -527,11 +677,31 @@ fn a_whitelist_that_ends_ends_after_the_delay_and_can_be_kept() {
 #[test]
 fn a_clock_that_is_set_back_leaves_less_freedom_never_more() {
     let world = rich();
-    change(&world, &Change { deny: &[A], allow: &[B], ..Change::default() });
-    change(&world, &Change { remove: &[A], whitelist_only: Some(true), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            allow: &[B],
+            ..Change::default()
+        },
+    );
+    change(
+        &world,
+        &Change {
+            remove: &[A],
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
     world.clock.advance(i64::from(DELAY));
     assert!(is_allowed(&world, B));
-    change(&world, &Change { whitelist_only: Some(false), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            whitelist_only: Some(false),
+            ..Change::default()
+        },
+    );
     world.clock.advance(-2 * i64::from(DELAY));
     for recipient in [A, B] {
         assert!(!is_allowed(&world, recipient), "{recipient}");
@@ -544,10 +714,20 @@ fn a_clock_that_is_set_back_leaves_less_freedom_never_more() {
 #[test]
 fn who_is_denied_while_the_payment_waits_is_not_paid() {
     let world = rich();
-    only(&world, "burst_of_sends", "action = 'hold', threshold_count = 1");
+    only(
+        &world,
+        "burst_of_sends",
+        "action = 'hold', threshold_count = 1",
+    );
     let order = order_to(A, FLOP, Some("key"));
     world.send(&order).unwrap();
-    change(&world, &Change { deny: &[A], ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            ..Change::default()
+        },
+    );
     world.decide(Action::Release);
     assert_eq!(world.run().made, 0);
     world.clock.advance(LONG);
@@ -564,7 +744,13 @@ fn a_recipient_denied_at_any_step_of_a_send_is_paid_before_or_not_at_all() {
         let world = World::with_coins(&[COIN]);
         let order = order_to(A, FLOP, Some("key"));
         let done = world.interrupted(step, &order, true, |world| {
-            change(world, &Change { deny: &[A], ..Change::default() });
+            change(
+                world,
+                &Change {
+                    deny: &[A],
+                    ..Change::default()
+                },
+            );
         });
         let Some(sent) = done else { return false };
         let paid = world.node.borrow().paid_to(A);
@@ -589,15 +775,31 @@ fn the_lists_are_bounded_and_a_refused_change_changes_nothing() {
         })
         .collect();
     let texts: Vec<&str> = many.iter().map(String::as_str).collect();
-    assert!(change(&world, &Change { deny: &texts[..500], ..Change::default() }));
+    assert!(change(
+        &world,
+        &Change {
+            deny: &texts[..500],
+            ..Change::default()
+        }
+    ));
     assert!(!change(
         &world,
-        &Change { deny: &texts[500..], whitelist_only: Some(true), ..Change::default() }
+        &Change {
+            deny: &texts[500..],
+            whitelist_only: Some(true),
+            ..Change::default()
+        }
     ));
     let now = policy(&world, world.clock.now());
     assert_eq!((now.recipients.len(), now.whitelist_only), (500, false));
     // The whitelist needs no entry.
-    assert!(change(&world, &Change { whitelist_only: Some(true), ..Change::default() }));
+    assert!(change(
+        &world,
+        &Change {
+            whitelist_only: Some(true),
+            ..Change::default()
+        }
+    ));
     assert!(!is_allowed(&world, A));
 }
 
@@ -608,7 +810,14 @@ fn another_wallets_rules_are_its_own() {
     world.node.borrow_mut().deposit(&address, COIN);
     world.node.borrow_mut().mine();
     world.tick();
-    change(&world, &Change { deny: &[A], whitelist_only: Some(true), ..Change::default() });
+    change(
+        &world,
+        &Change {
+            deny: &[A],
+            whitelist_only: Some(true),
+            ..Change::default()
+        },
+    );
     let sent = world.send_from("node_002", &order_to(A, FLOP, None));
     assert_eq!(sent.unwrap().payment.node_id, caller("node_002").node_id);
 }

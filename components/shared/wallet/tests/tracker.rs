@@ -211,7 +211,11 @@ fn a_reorganisation_of_any_depth_is_undone_and_the_payment_confirms_again() {
             world.node.borrow_mut().mine();
             world.tick();
             assert_eq!(payments(&world), "confirmed", "{context}");
-            assert_eq!(txid_of_payment(&world), sent.transaction.as_ref().unwrap().txid, "{context}");
+            assert_eq!(
+                txid_of_payment(&world),
+                sent.transaction.as_ref().unwrap().txid,
+                "{context}"
+            );
             world.assert_books(&context);
         }
     }

@@ -6,6 +6,7 @@ mod history;
 mod keygen;
 mod node;
 mod pages;
+mod recipients;
 mod send;
 mod sign;
 mod wallet;
