@@ -374,9 +374,54 @@ Examples:
   duxwallet wallet history --type send --status pending
   duxwallet wallet history --since 2024-01-01 --until 2024-02-01 --all")]
     History(History),
+    /// Say whom the wallet may pay
+    #[command(subcommand)]
+    Recipients(RecipientsCommand),
     /// Make another address for the wallet
     #[command(after_help = "Example:\n  duxwallet wallet new-address")]
     NewAddress(Idempotency),
+}
+
+/// `wallet recipients ...`.
+#[derive(Subcommand, Debug)]
+pub enum RecipientsCommand {
+    /// Show the rules, and what of them is pending
+    #[command(after_help = "Example:\n  duxwallet wallet recipients show")]
+    Show,
+    /// Allow addresses; while whitelist-only is on this waits for the service's delay
+    #[command(
+        after_help = "Example:\n  duxwallet wallet recipients allow miNiR47hEGLJ19YydJMnRTrTgTbcwfRisE"
+    )]
+    Allow {
+        /// Whom
+        #[arg(value_name = "ADDRESS", required = true)]
+        addresses: Vec<String>,
+    },
+    /// Never pay these addresses, from now on
+    #[command(
+        after_help = "Example:\n  duxwallet wallet recipients deny miNiR47hEGLJ19YydJMnRTrTgTbcwfRisE"
+    )]
+    Deny {
+        /// Whom
+        #[arg(value_name = "ADDRESS", required = true)]
+        addresses: Vec<String>,
+    },
+    /// Take addresses off: an allowed one at once, a denied one after the service's delay
+    #[command(
+        after_help = "Example:\n  duxwallet wallet recipients remove miNiR47hEGLJ19YydJMnRTrTgTbcwfRisE"
+    )]
+    Remove {
+        /// Whom
+        #[arg(value_name = "ADDRESS", required = true)]
+        addresses: Vec<String>,
+    },
+    /// Pay allowed addresses only: on from now, off after the service's delay
+    #[command(after_help = "Example:\n  duxwallet wallet recipients whitelist-only on")]
+    WhitelistOnly {
+        /// on or off
+        #[arg(value_parser = ["on", "off"])]
+        state: String,
+    },
 }
 
 /// `wallet send`.

@@ -66,6 +66,13 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether it is a payment that waits for an operator: that takes longer than a client repeats.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let view = crate::view::View::parse(&self.body);
+        self.status == 202 && view.text(&format!("{}/state", payment_at(&view))) == "held"
+    }
+
     /// The problem in the body, if it is one.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
@@ -234,6 +241,7 @@ impl Client {
     }
 
     fn conclude(&self, outcome: Outcome, is_uncertain: bool) -> Result<Answer, Failure> {
+        let is_held = outcome.as_ref().is_ok_and(Answer::is_held);
         let mut failure = match outcome {
             Ok(answer) if answer.status == 202 => outstanding(&answer),
             Ok(answer) if answer.is_success() => return Ok(answer),
@@ -254,10 +262,12 @@ impl Client {
         };
         if failure.exit == Exit::Unknown {
             failure.is_repeatable = true;
-            failure.hints.insert(
-                0,
-                "the outcome is not known: the request may have been carried out".to_owned(),
-            );
+            if !is_held {
+                failure.hints.insert(
+                    0,
+                    "the outcome is not known: the request may have been carried out".to_owned(),
+                );
+            }
         }
         Err(failure)
     }
@@ -385,16 +395,18 @@ fn reason(outcome: &Outcome) -> String {
     }
 }
 
-/// A payment that is made, and of which the chain node has not yet been heard.
+/// A payment of which the chain node, or an operator, has not yet been heard.
 fn outstanding(answer: &Answer) -> Failure {
     let view = crate::view::View::parse(&answer.body);
-    // A node that leaves has its payment in a member of its own.
-    let at = if view.string("/payment_id").is_some() {
-        ""
-    } else {
-        "/payment"
-    };
+    let at = payment_at(&view);
     let text = |field: &str| view.text(&format!("{at}/{field}"));
+    if answer.is_held() {
+        let message = format!(
+            "the payment waits for an operator (payment {}) [held]",
+            text("payment_id")
+        );
+        return Failure::new(Exit::Unknown, message).body(&answer.body);
+    }
     Failure::new(
         Exit::Unknown,
         format!(
@@ -405,4 +417,13 @@ fn outstanding(answer: &Answer) -> Failure {
         ),
     )
     .body(&answer.body)
+}
+
+/// A node that leaves has its payment in a member of its own.
+fn payment_at(view: &crate::view::View) -> &'static str {
+    if view.string("/payment_id").is_some() {
+        ""
+    } else {
+        "/payment"
+    }
 }

@@ -38,6 +38,7 @@ pub fn standing(outcome: &Outcome) -> Standing {
         Ok(answer) => answer,
     };
     match answer.status {
+        202 if answer.is_held() => Standing::Final,
         202 => Standing::Uncertain,
         409 | 500.. => match answer.problem() {
             Some(problem) if !problem.retryable => Standing::Final,

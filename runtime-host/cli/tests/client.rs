@@ -248,6 +248,15 @@ fn exit_codes_say_what_is_known() {
         4,
         "(payment p1, txid ab12)",
     );
+    refused(
+        Reaction::Answer(
+            202,
+            "",
+            r#"{"success":true,"payment_id":"p1","state":"held","status":"pending"}"#.into(),
+        ),
+        4,
+        "waits for an operator (payment p1)",
+    );
     refused(Reaction::Answer(502, "", "<html>".into()), 4, "HTTP 502");
     refused(
         Reaction::Answer(307, "location: http://127.0.0.1:9/\r\n", String::new()),
@@ -776,4 +785,46 @@ fn a_list_is_filtered_as_asked() {
         server.asked_once().target,
         "/nodes?capabilities=gpu%2Ctape&match=any&status=online&min_health=80&min_reputation=50"
     );
+}
+
+#[test]
+fn recipients_are_shown_and_changed() {
+    let user = User::new();
+    let policy = format!(
+        r#"{{"success":true,"whitelist_only":true,"allow":["{ADDRESS}"],"deny":[],"pending":[{{"change":"end_of_whitelist_only","at":"2024-05-02T10:00:00Z"}}]}}"#
+    );
+    for (args, body) in [
+        (vec!["show"], String::new()),
+        (
+            vec!["allow", ADDRESS],
+            format!(r#"{{"allow":["{ADDRESS}"]}}"#),
+        ),
+        (
+            vec!["deny", ADDRESS],
+            format!(r#"{{"deny":["{ADDRESS}"]}}"#),
+        ),
+        (
+            vec!["remove", ADDRESS],
+            format!(r#"{{"remove":["{ADDRESS}"]}}"#),
+        ),
+        (
+            vec!["whitelist-only", "off"],
+            r#"{"whitelist_only":false}"#.to_owned(),
+        ),
+    ] {
+        let server = Server::start([ok(policy.clone())]);
+        let ran = user.run(
+            &server.url,
+            &[&["wallet", "recipients"], &args[..]].concat(),
+        );
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        assert!(ran.out.contains(ADDRESS), "{}", ran.out);
+        assert!(ran.out.contains("end_of_whitelist_only"), "{}", ran.out);
+        let asked = server.asked_once();
+        assert_eq!(asked.target, "/wallet/node_001/recipients");
+        assert_eq!(asked.body, body.as_bytes(), "{args:?}");
+        user.check_signed(&asked);
+    }
+    let ran = user.run(NOWHERE, &["wallet", "recipients", "deny", "nowhere"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
 }

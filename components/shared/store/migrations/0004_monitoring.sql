@@ -278,8 +278,11 @@ BEGIN
                     )
                 )
                 WHEN 'first_recipient' THEN (
-                    -- Known is who was paid before the window: a small payment does not open the door at once.
-                    SELECT CASE WHEN SUM(amount) >= r.threshold_amount AND MIN(created_at) > p.created_at - r.window_seconds
+                    -- Known is who was paid before the window: a small payment does not open the door at once,
+                    -- and one that nobody has released never does.
+                    SELECT CASE WHEN SUM(amount) >= r.threshold_amount
+                            AND MIN(CASE stage WHEN 'held' THEN p.created_at ELSE created_at END)
+                                > p.created_at - r.window_seconds
                         THEN json_object(
                             'recipient_address', p.recipient_address, 'paid', CAST(SUM(amount) AS TEXT),
                             'threshold_amount', CAST(r.threshold_amount AS TEXT), 'window_seconds', r.window_seconds

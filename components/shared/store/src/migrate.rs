@@ -267,4 +267,75 @@ mod tests {
         let store = crate::Store::new(database);
         assert_eq!(block_on(store.recount()).unwrap(), Vec::<i64>::new());
     }
+
+    #[test]
+    fn a_database_of_before_the_monitoring_keeps_its_payments_and_is_watched_from_now_on() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = NativeDatabase::open(file.path()).unwrap();
+        let run = |sql: &str| block_on(database.query(sql, vec![])).unwrap();
+        let lines =
+            |sql: &str| -> Vec<Vec<Value>> { run(sql).into_iter().map(|row| row.0).collect() };
+        run(
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name VARCHAR NOT NULL,
+             applied_at INTEGER NOT NULL DEFAULT 0)",
+        );
+        for (version, (name, statements)) in (1..).zip(&migrations().unwrap()[..2]) {
+            for statement in statements {
+                run(statement);
+            }
+            run(&format!(
+                "INSERT INTO schema_migrations (version, name) VALUES ({version}, '{name}')"
+            ));
+        }
+        run("INSERT INTO nodes (node_id, created_at, updated_at) VALUES ('n', 1, 1)");
+        run(
+            "INSERT INTO wallets (node_id, wallet_name, address, created_at, request_hash)
+             VALUES ('n', 'w', 'own', 1, '')",
+        );
+        let ways: [&[&str]; 5] = [
+            &[],
+            &["signed"],
+            &["signed", "broadcast"],
+            &["signed", "broadcast", "confirmed"],
+            &["failed"],
+        ];
+        for (id, way) in (1..).zip(ways) {
+            run(&format!(
+                "INSERT INTO outputs (txid, vout, wallet_id, address, value, state, height, settled, cause, changed_at)
+                 VALUES ('coin-{id}', 0, 1, 'own', 100, 'confirmed', 1, 1, 'receive', 1)"
+            ));
+            run(&format!(
+                "INSERT INTO payments (id, node_id, wallet_id, request_hash, recipient_address, amount, fee,
+                    change_amount, change_address, inputs, lease_until, created_at, updated_at, window_seconds,
+                    window_payments)
+                 VALUES ({id}, 'n', 1, '', 'other', 60, 10, 30, 'own',
+                    '[{{\"txid\":\"coin-{id}\",\"vout\":0,\"value\":100}}]', 1, 1, 1, 1, 1000)"
+            ));
+            for state in way {
+                run(&format!(
+                    "UPDATE payments SET state = '{state}', txid = 'paid-{id}' WHERE id = {id}"
+                ));
+            }
+        }
+        let all = "SELECT id, payment_id, node_id, inputs, state, txid, created_at FROM payments ORDER BY id";
+        let money = "SELECT balance, confirmed, pending, reserved FROM wallets";
+        let before = (lines(all), lines(money), lines("SELECT * FROM events"));
+        block_on(migrate(&database, no_pause)).unwrap();
+        assert_eq!(
+            (lines(all), lines(money), lines("SELECT * FROM events")),
+            before
+        );
+        assert_eq!(
+            lines("SELECT stage, review FROM payments ORDER BY id"),
+            ["reserved", "signed", "broadcast", "confirmed", "failed"]
+                .map(|state| vec![state.into(), "".into()])
+        );
+        // What happened before is nobody's alert.
+        run("INSERT INTO watch_events (most, at) VALUES (500, 2)");
+        assert_eq!(lines("SELECT * FROM alerts"), Vec::<Vec<Value>>::new());
+        // What was reserved before is signed as ever.
+        run("UPDATE payments SET state = 'signed', txid = 'paid-1' WHERE id = 1");
+        let store = crate::Store::new(database);
+        assert_eq!(block_on(store.recount()).unwrap(), Vec::<i64>::new());
+    }
 }

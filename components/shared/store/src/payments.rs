@@ -5,7 +5,7 @@ use crate::row::{Columns, corrupt, florins};
 use crate::signatures::columns;
 use crate::{Database, DatabaseError, Row, SignatureUse, Store, StoreError, Value};
 use duxnet_units::{Address, Amount, IdempotencyKey, NodeId, OutPoint, Timestamp, Txid};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ pub struct Input {
     pub value: Amount,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct StoredInput {
     txid: String,
     vout: u32,
@@ -259,21 +259,22 @@ pub(crate) fn read(row: Row) -> Result<Payment, StoreError> {
     })
 }
 
+/// Read as plain values: a derived reader of numbers brings serde_json's parser of floats into every
+/// component that can pay.
 fn read_inputs(json: &str) -> Result<Vec<Input>, StoreError> {
-    let invalid = || corrupt("payments.inputs", &Value::Text(json.to_owned()));
-    let stored: Vec<StoredInput> = serde_json::from_str(json).map_err(|_| invalid())?;
-    stored
-        .into_iter()
-        .map(|input| {
-            Ok(Input {
-                outpoint: OutPoint {
-                    txid: Txid::parse(&input.txid).map_err(|_| invalid())?,
-                    vout: input.vout,
-                },
-                value: Amount::from_florins(input.value).map_err(|_| invalid())?,
-            })
+    let input = |stored: &serde_json::Value| {
+        Some(Input {
+            outpoint: OutPoint {
+                txid: Txid::parse(stored.get("txid")?.as_str()?).ok()?,
+                vout: u32::try_from(stored.get("vout")?.as_u64()?).ok()?,
+            },
+            value: Amount::from_florins(stored.get("value")?.as_u64()?).ok()?,
         })
-        .collect()
+    };
+    serde_json::from_str(json)
+        .ok()
+        .and_then(|list: serde_json::Value| list.as_array()?.iter().map(input).collect())
+        .ok_or_else(|| corrupt("payments.inputs", &Value::Text(json.to_owned())))
 }
 
 fn write_inputs(inputs: &[Input]) -> String {

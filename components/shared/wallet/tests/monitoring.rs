@@ -155,6 +155,23 @@ fn a_small_payment_does_not_open_the_door_for_a_large_one_to_a_new_recipient() {
 }
 
 #[test]
+fn a_payment_that_waits_makes_no_recipient_known() {
+    let world = World::with_coins(&[COIN; 6]);
+    only(
+        &world,
+        "first_recipient",
+        "action = 'hold', threshold_amount = 5000000000, window_seconds = 3600",
+    );
+    assert_eq!(outcome(&world, A, 60), "held");
+    world.clock.advance(7200);
+    assert_eq!(outcome(&world, A, 60), "held");
+    world.decide(Action::Release);
+    world.run();
+    world.clock.advance(7200);
+    assert_eq!(outcome(&world, A, 60), "broadcast");
+}
+
+#[test]
 fn a_refused_payment_makes_no_recipient_known() {
     let world = World::with_coins(&[COIN; 6]);
     only(

@@ -6,6 +6,7 @@ mod history;
 mod keygen;
 mod node;
 mod pages;
+mod recipients;
 mod registry;
 mod send;
 mod sign;

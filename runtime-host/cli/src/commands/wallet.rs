@@ -1,6 +1,6 @@
 //! `wallet ...`: the node's own wallet.
 
-use super::{history, idempotency_key, repeatable, send};
+use super::{history, idempotency_key, recipients, repeatable, send};
 use crate::cli::{Idempotency, WalletCommand};
 use crate::client::{Answer, Post};
 use crate::context::Context;
@@ -18,6 +18,7 @@ pub fn run(context: &Context, command: WalletCommand) -> Result<(), Failure> {
         WalletCommand::Balance => balance(context),
         WalletCommand::Send(args) => send::run(context, args),
         WalletCommand::History(args) => history::run(context, &args),
+        WalletCommand::Recipients(command) => recipients::run(context, command),
         WalletCommand::NewAddress(idempotency) => new_address(context, idempotency),
     }
 }

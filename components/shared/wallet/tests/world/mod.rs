@@ -1,6 +1,12 @@
 //! A service on a real SQLite file with a chain in memory. Every call of database and chain is a
 //! step, and a run can be stopped at each.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    dead_code,
+    unused_imports
+)]
 
 mod chain;
 
