@@ -1,5 +1,6 @@
 //! Why the registry does not do what it was asked for.
 
+use crate::webhooks::WebhookError;
 use duxnet_store::StoreError;
 use duxnet_wallet::WalletError;
 
@@ -12,4 +13,7 @@ pub enum RegistryError {
     /// The wallet refused or failed.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A webhook cannot be made or used so.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }

@@ -5,7 +5,9 @@
 //! SQL or the SDK.
 
 mod error;
+pub mod outbox;
 mod tick;
+pub mod webhooks;
 
 pub use error::RegistryError;
 pub use tick::Report;

@@ -16,7 +16,8 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
     /// One run. What fails is in the report, and the next run's again.
     pub async fn tick(&self) -> Report {
         let mut report = Report::default();
-        let steps: [(&str, Result<(), RegistryError>); 0] = [];
+        let steps: [(&str, Result<(), RegistryError>); 1] =
+            [("webhooks", self.forget_deliveries().await)];
         for (what, result) in steps {
             if let Err(error) = result {
                 report.troubles.push(format!("{what}: {error}"));

@@ -7,6 +7,7 @@
 mod addresses;
 mod coins;
 mod database;
+mod deliveries;
 mod events;
 mod ledger;
 mod migrate;
@@ -19,10 +20,12 @@ mod row;
 mod signatures;
 mod transactions;
 mod wallets;
+mod webhooks;
 
 pub use addresses::{NewAddress, StoredAddress};
 pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
+pub use deliveries::{Attempted, Delivery, DueDelivery};
 pub use events::StoredEvent;
 pub use ledger::{
     Applied, ChainState, Depths, LedgerBlock, LedgerCoin, SeenBlock, SeenOutput, SeenTransaction,
@@ -36,6 +39,7 @@ pub use pool::POOL_MAX_AGE_SECONDS;
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};
+pub use webhooks::{NewWebhook, Webhook, WebhookChange};
 
 /// All queries, over whatever runs them.
 #[derive(Clone, Debug)]
