@@ -20,6 +20,7 @@ mod chain;
 mod daemon;
 mod host;
 mod node;
+mod receiver;
 mod reply;
 mod tracker;
 mod wait;
@@ -29,8 +30,9 @@ pub use books::Books;
 pub use chain::{Chain, RpcFailure};
 pub use host::{Host, HostOptions, TRACKER_TOKEN};
 pub use node::{Node, Signing, unix_now};
+pub use receiver::{Answering, Received, Receiver};
 pub use reply::{Reply, get, post, request};
-pub use tracker::{follow, resume_sends, tick};
+pub use tracker::{follow, resume_sends, run_webhooks, tick};
 pub use wait::{eventually, in_parallel};
 
 /// A chain and a host on it, ready for a test.

@@ -53,6 +53,41 @@ pub const RULES: &[Rule] = &[
         Identity::Node,
     ),
     rule("POST", "/wallet/:node_id/new-address", Identity::Node),
+    rule("GET", "/wallet/:node_id/webhooks", Identity::Node),
+    rule("POST", "/wallet/:node_id/webhooks", Identity::Node),
+    rule("GET", "/wallet/:node_id/webhooks/:webhook", Identity::Node),
+    rule(
+        "PATCH",
+        "/wallet/:node_id/webhooks/:webhook",
+        Identity::Node,
+    ),
+    rule(
+        "DELETE",
+        "/wallet/:node_id/webhooks/:webhook",
+        Identity::Node,
+    ),
+    rule(
+        "GET",
+        "/wallet/:node_id/webhooks/:webhook/deliveries",
+        Identity::Node,
+    ),
+    rule(
+        "POST",
+        "/wallet/:node_id/webhooks/:webhook/test",
+        Identity::Node,
+    ),
+    rule(
+        "POST",
+        "/wallet/:node_id/webhooks/:webhook/replay",
+        Identity::Node,
+    ),
+    rule(
+        "POST",
+        "/wallet/:node_id/webhooks/:webhook/rotate",
+        Identity::Node,
+    ),
+    rule("GET", "/wallet/:node_id/events", Identity::Node),
+    rule("POST", "/internal/webhooks/run", Identity::Scheduler),
     rule("POST", "/nodes/register", Identity::Node),
     rule("GET", "/nodes", Identity::Anyone),
     rule("GET", "/nodes/:node_id", Identity::Anyone),
@@ -63,6 +98,17 @@ pub const RULES: &[Rule] = &[
         Identity::Scheduler,
     ),
 ];
+
+/// The methods that a route knows, as the `Allow` header lists them; empty for no route.
+#[must_use]
+pub fn methods(route: &str) -> String {
+    let known: Vec<&str> = RULES
+        .iter()
+        .filter(|rule| rule.route == route)
+        .map(|rule| rule.method)
+        .collect();
+    known.join(", ")
+}
 
 /// Whom a route admits for a method; none for what is not in the table.
 #[must_use]
@@ -95,5 +141,7 @@ mod tests {
         );
         assert_eq!(admitted("POST", "/wallet/:node_id/balance"), None);
         assert_eq!(admitted("GET", "/unknown"), None);
+        assert_eq!(methods("/unknown"), "");
+        assert_eq!(methods("/wallet/:node_id/webhooks"), "GET, POST");
     }
 }

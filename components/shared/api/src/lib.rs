@@ -4,6 +4,7 @@
 //! * [`response`]: what they get.
 //! * [`access`]: who may do what.
 //! * [`problem`]: every error, its status and its text, in one place.
+//! * [`webhooks`]: webhooks and events.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
 pub mod access;
@@ -14,6 +15,7 @@ pub mod problem;
 pub mod request;
 pub mod response;
 pub mod signing;
+pub mod webhooks;
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;

@@ -67,6 +67,14 @@ pub enum Code {
     TransactionNotFound,
     /// The chain node's wallet cannot sign: locked, passphrase missing or wrong.
     SigningUnavailable,
+    /// The wallet has no such webhook.
+    WebhookNotFound,
+    /// The wallet has as many webhooks as one may have.
+    WebhookLimitReached,
+    /// A disabled webhook is told nothing.
+    WebhookDisabled,
+    /// The service has no key for webhooks.
+    WebhooksUnavailable,
     /// The database cannot be used.
     DatabaseUnavailable,
     /// The service's settings are at fault.
@@ -131,6 +139,14 @@ impl Code {
                 (404, "transaction_not_found", "Transaction not found", false)
             }
             Code::SigningUnavailable => (503, "signing_unavailable", "Signing unavailable", true),
+            Code::WebhookNotFound => (404, "webhook_not_found", "Webhook not found", false),
+            Code::WebhookLimitReached => {
+                (409, "webhook_limit_reached", "Too many webhooks", false)
+            }
+            Code::WebhookDisabled => (409, "webhook_disabled", "Webhook disabled", false),
+            Code::WebhooksUnavailable => {
+                (503, "webhooks_unavailable", "Webhooks unavailable", true)
+            }
             Code::DatabaseUnavailable => {
                 (503, "database_unavailable", "Database unavailable", true)
             }
@@ -170,7 +186,7 @@ pub struct Problem {
     /// Seconds until a repeat makes sense (`Retry-After`).
     pub retry_after_seconds: Option<u32>,
     /// Methods that the route knows (`Allow`).
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// The service's clock in unix seconds, for a client whose own is wrong.
     pub server_time: Option<i64>,
 }
@@ -262,9 +278,9 @@ impl Problem {
 
     /// 405 with the methods the route knows.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         let mut problem = Problem::new(Code::MethodNotAllowed).detail(format!("allowed: {allow}"));
-        problem.allow = Some(allow);
+        problem.allow = Some(allow.to_owned());
         problem
     }
 

@@ -92,7 +92,7 @@ impl Fields {
         }))
     }
 
-    fn text(&self, key: &str) -> Result<Option<&str>, Problem> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Problem> {
         match self.0.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -100,7 +100,7 @@ impl Fields {
         }
     }
 
-    fn required<'a>(&'a self, key: &str) -> Result<&'a str, Problem> {
+    pub(crate) fn required<'a>(&'a self, key: &str) -> Result<&'a str, Problem> {
         self.text(key)?
             .ok_or_else(|| Problem::invalid_request(format!("{key} is missing")))
     }
@@ -110,7 +110,7 @@ impl Fields {
     }
 
     /// The body's node id where the path has one already: absent, or the same.
-    fn agrees_with_path(&self, path: &NodeId) -> Result<(), Problem> {
+    pub(crate) fn agrees_with_path(&self, path: &NodeId) -> Result<(), Problem> {
         match self.node_id()? {
             Some(node) if node != *path => Err(Problem::invalid_request(format!(
                 "node_id {node} in the body is not the path's {path}"
@@ -119,7 +119,7 @@ impl Fields {
         }
     }
 
-    fn idempotency_key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
+    pub(crate) fn idempotency_key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
         let parse = |text: &str| {
             IdempotencyKey::parse(text)
                 .map_err(|e| Problem::invalid_request(format!("idempotency key {e}")))
@@ -464,9 +464,9 @@ pub fn expect_no_query(query: &str) -> Result<(), Problem> {
     parameters(query, &[]).map(|_| ())
 }
 
-struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
-fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
+pub(crate) fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         if !allowed.contains(&key.as_ref()) {
@@ -490,14 +490,14 @@ fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
 }
 
 impl Parameters {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
-    fn page(&self) -> Result<Page, Problem> {
+    pub(crate) fn page(&self) -> Result<Page, Problem> {
         let limit = match self.get("limit") {
             None => DEFAULT_PAGE_ENTRIES,
             Some(text) => text

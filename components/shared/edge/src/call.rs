@@ -11,6 +11,8 @@ use std::cell::Cell;
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
+/// What precedes the name of a path's parameter in such a header.
+const PARAMETER_PREFIX: &str = "spin-path-match-";
 const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The route that led here, as in spin.toml; set by the host alone.
@@ -33,13 +35,31 @@ impl Call {
     /// Whom the route admits, by the table of [`access`].
     ///
     /// # Errors
-    /// 404 for what is not in the table.
+    /// 404 for a route that is not in the table, 405 for a method that is not.
     pub(crate) fn admitted(&self) -> Result<Identity, Problem> {
-        let route = self.header(MATCHED_ROUTE).unwrap_or_default();
+        let route = self.route();
         access::admitted(&self.method, route).ok_or_else(|| {
-            eprintln!("no access rule for {} {route}", self.method);
-            Problem::new(Code::NotFound)
+            // One component may serve several routes, each with methods of its own.
+            let known = access::methods(route);
+            if known.is_empty() {
+                eprintln!("no access rule for {} {route}", self.method);
+                Problem::new(Code::NotFound)
+            } else {
+                Problem::method_not_allowed(&known)
+            }
         })
+    }
+
+    /// The route that led here, as in spin.toml.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.header(MATCHED_ROUTE).unwrap_or_default()
+    }
+
+    /// The path's parameter of this name, where the route has one.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.header(&format!("{PARAMETER_PREFIX}{name}"))
     }
 
     /// Notes that the request has proved to be this.

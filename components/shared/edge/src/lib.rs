@@ -17,7 +17,9 @@ mod problem;
 pub mod render;
 mod serve;
 pub mod settings;
+pub mod stream;
 pub mod tokens;
+pub mod webhooks;
 
 pub use auth::{Authenticated, Registrant};
 pub use call::Call;

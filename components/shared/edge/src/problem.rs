@@ -1,5 +1,6 @@
 //! From domain errors to problems, once, at the end; the cause goes to the log.
 
+use crate::webhooks;
 use duxnet_api::problem::{Code, Problem};
 use duxnet_registry::RegistryError;
 use duxnet_store::StoreError;
@@ -73,6 +74,7 @@ fn registry_problem(error: &RegistryError) -> Problem {
     match error {
         RegistryError::Store(error) => store_problem(error),
         RegistryError::Wallet(error) => problem_of(error),
+        RegistryError::Webhook(error) => webhooks::problem(error),
     }
 }
 

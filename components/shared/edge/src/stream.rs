@@ -1,0 +1,198 @@
+//! A wallet's events as they happen: an answer that goes on (Server-Sent Events), or one that waits.
+
+use crate::database::SpinDatabase;
+use crate::serve::{answered, handled, refused};
+use crate::{Answer, Call, Failure};
+use bytes::Bytes;
+use duxnet_api::response::to_json;
+use duxnet_api::webhooks::{Events, EventsQuery};
+use duxnet_registry::outbox::payload;
+use duxnet_store::{Store, StoreError, StoredEvent, Wallet};
+use futures::Stream;
+use futures::stream::unfold;
+use http_body_util::{Either, StreamBody};
+use serde_json::value::RawValue;
+use spin_sdk::http::{FullBody, HeaderValue, Request, Response};
+use spin_sdk::time::sleep;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// How long a stream lives, below the host's deadline of 30 s; then the client comes again.
+const STREAM_FOR: Duration = Duration::from_secs(20);
+/// Between two looks into the database.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// Silence after which a comment is sent, which shows that the client is still there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Most events that one look takes out.
+const MAX_EVENTS_PER_LOOK: u32 = 100;
+/// How long a client is to wait before it comes again, and a first line that opens the stream.
+const OPENING: &str = "retry: 1000\n\n";
+const COMMENT: &str = ": still here\n\n";
+
+type Frame = Result<http_body::Frame<Bytes>, Infallible>;
+type Frames = Pin<Box<dyn Stream<Item = Frame>>>;
+
+/// An answer of either kind.
+pub enum Reply {
+    /// Whole.
+    Whole(Answer),
+    /// Server-Sent Events.
+    Events(Frames),
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reply::Whole(_) => "Whole",
+            Reply::Events(_) => "Events",
+        })
+    }
+}
+
+/// The body of either kind.
+pub type Body = Either<FullBody<Bytes>, StreamBody<Frames>>;
+
+/// As [`crate::serve`], for an endpoint whose answer may go on.
+pub async fn serve(
+    request: Request,
+    allow: &'static str,
+    handle: impl AsyncFnOnce(&Call) -> Result<Reply, Failure>,
+) -> Response<Body> {
+    let as_problem = Call::wants_problem_json(request.headers());
+    match handled(request, allow, handle).await {
+        Ok(Reply::Whole(answer)) => answered(answer).map(Either::Left),
+        Ok(Reply::Events(frames)) => {
+            let mut response = Response::new(Either::Right(StreamBody::new(frames)));
+            for (name, value) in [
+                ("content-type", "text/event-stream"),
+                ("cache-control", "no-store"),
+                // A proxy that collects the answer first would make a stream useless.
+                ("x-accel-buffering", "no"),
+            ] {
+                response
+                    .headers_mut()
+                    .insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+        Err(failure) => refused(failure, as_problem).map(Either::Left),
+    }
+}
+
+/// Whether the client wants a stream.
+#[must_use]
+pub fn is_wanted(call: &Call) -> bool {
+    call.header("accept")
+        .is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+/// One answer, as soon as there is something, or with nothing when the time has come.
+///
+/// # Errors
+/// The database's.
+pub async fn wait(
+    store: &Store<SpinDatabase>,
+    wallet: &Wallet,
+    query: &EventsQuery,
+) -> Result<Reply, StoreError> {
+    let until = Instant::now() + Duration::from_secs(query.wait_seconds.into());
+    let events = loop {
+        let found = store
+            .events_after(wallet.id, query.after, query.limit)
+            .await?;
+        if !found.is_empty() || Instant::now() + LOOK_PAUSE > until {
+            break found;
+        }
+        sleep(LOOK_PAUSE).await;
+    };
+    let last = events.last().map_or(query.after, |event| event.sequence);
+    Ok(Reply::Whole(Answer::ok(&Events {
+        success: true,
+        node_id: wallet.node_id.to_string(),
+        events: events
+            .iter()
+            .filter_map(|event| RawValue::from_string(body(wallet, event)?).ok())
+            .collect(),
+        next_after: last,
+    })))
+}
+
+/// A stream from `after` on.
+#[must_use]
+pub fn events(store: Store<SpinDatabase>, wallet: Wallet, after: i64) -> Reply {
+    let begun = Instant::now();
+    let state = Looking {
+        store,
+        wallet,
+        after,
+        begun,
+        spoke: begun,
+        is_open: false,
+    };
+    let frames = unfold(state, |mut state| async {
+        let text = state.next().await?;
+        Some((Ok(http_body::Frame::data(Bytes::from(text))), state))
+    });
+    Reply::Events(Box::pin(frames))
+}
+
+struct Looking {
+    store: Store<SpinDatabase>,
+    wallet: Wallet,
+    after: i64,
+    begun: Instant,
+    spoke: Instant,
+    is_open: bool,
+}
+
+impl Looking {
+    /// What is to be sent next; none at the stream's end, which is also a database's failure: the
+    /// client comes again and hears of it then.
+    async fn next(&mut self) -> Option<String> {
+        if !std::mem::replace(&mut self.is_open, true) {
+            return Some(OPENING.to_owned());
+        }
+        while self.begun.elapsed() < STREAM_FOR {
+            let found = self
+                .store
+                .events_after(self.wallet.id, self.after, MAX_EVENTS_PER_LOOK)
+                .await
+                .inspect_err(|e| eprintln!("a stream of events ends: {e}"))
+                .ok()?;
+            if let Some(last) = found.last() {
+                self.after = last.sequence;
+                self.spoke = Instant::now();
+                let lines = found.iter().filter_map(|event| line(&self.wallet, event));
+                return Some(lines.collect());
+            }
+            if self.spoke.elapsed() >= HEARTBEAT {
+                self.spoke = Instant::now();
+                return Some(COMMENT.to_owned());
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+        None
+    }
+}
+
+fn line(wallet: &Wallet, event: &StoredEvent) -> Option<String> {
+    let data = body(wallet, event)?;
+    Some(format!(
+        "id: {}\nevent: {}\ndata: {data}\n\n",
+        event.sequence, event.kind
+    ))
+}
+
+/// An event as webhooks have it. JSON of the database has no line breaks, nor has ours.
+fn body(wallet: &Wallet, event: &StoredEvent) -> Option<String> {
+    let mut data: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&event.data).ok()?;
+    data.insert("node_id".to_owned(), wallet.node_id.as_str().into());
+    data.insert("sequence".to_owned(), event.sequence.into());
+    payload(
+        &event.kind,
+        event.at,
+        std::str::from_utf8(&to_json(&data)).ok()?,
+    )
+}
