@@ -22,6 +22,7 @@ mod host;
 mod node;
 mod receiver;
 mod reply;
+mod stream;
 mod tracker;
 mod wait;
 
@@ -32,6 +33,7 @@ pub use host::{Host, HostOptions, TRACKER_TOKEN};
 pub use node::{Node, Signing, unix_now};
 pub use receiver::{Answering, Received, Receiver};
 pub use reply::{Reply, get, post, request};
+pub use stream::{EventStream, StreamEvent};
 pub use tracker::{follow, resume_sends, run_webhooks, tick};
 pub use wait::{eventually, in_parallel};
 

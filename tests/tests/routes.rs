@@ -169,9 +169,8 @@ fn methods(component: &str, route: &str) -> Vec<String> {
         .split_once("serve(request, \"")
         .unwrap_or_else(|| panic!("{} serves nothing", path.display()));
     let (allow, _) = rest.split_once('"').unwrap();
-    let several = |method: &&str| {
-        !allow.contains(", ") || access::admitted(method, route).is_some()
-    };
+    let several =
+        |method: &&str| !allow.contains(", ") || access::admitted(method, route).is_some();
     allow
         .split(", ")
         .filter(several)

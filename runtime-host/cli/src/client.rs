@@ -189,10 +189,18 @@ impl Client {
     /// # Errors
     /// A refusal, no answer, or an outcome that is not known.
     pub fn post(&self, post: &Post<'_>) -> Result<Answer, Failure> {
+        self.change("POST", post)
+    }
+
+    /// As [`Client::post`], by another method.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn change(&self, method: &str, post: &Post<'_>) -> Result<Answer, Failure> {
         let mut budget = Budget::new(self.retries);
         let mut is_uncertain = false;
         loop {
-            let outcome = self.post_once(post)?;
+            let outcome = self.change_once(method, post)?;
             is_uncertain |= retry::standing(&outcome) == Standing::Uncertain;
             let Some(pause) = budget.next_pause(&outcome) else {
                 return self.conclude(outcome, is_uncertain);
@@ -206,16 +214,16 @@ impl Client {
         }
     }
 
-    fn post_once(&self, post: &Post<'_>) -> Result<Outcome, Failure> {
+    fn change_once(&self, method: &str, post: &Post<'_>) -> Result<Outcome, Failure> {
         let timestamp = clock::unix_seconds();
         let body = (post.body)(timestamp).into_bytes();
-        let headers = self.signable("POST", post.target, &body).sign_at(
+        let headers = self.signable(method, post.target, &body).sign_at(
             post.key,
             timestamp,
             &random::token()?,
         );
         let mut request = self
-            .request("POST", post.target)
+            .request(method, post.target)
             .header("Content-Type", "application/json")
             .header("Idempotency-Key", post.idempotency_key);
         for (name, value) in headers.0 {

@@ -202,7 +202,10 @@ fn private_networks_are_closed_where_the_manifest_says_so_whatever_the_name() {
         "http://self.alt/count".to_owned(),
     ] {
         let answer = fetch(&host, &format!("GET {url}"));
-        assert!(answer.contains("DestinationIpProhibited"), "{url}: {answer}");
+        assert!(
+            answer.contains("DestinationIpProhibited"),
+            "{url}: {answer}"
+        );
     }
     assert_eq!(upstream.connections(), 0);
     host.logged("private_networks is deny");
@@ -244,7 +247,8 @@ fn a_kept_connection_is_not_lent_to_a_component_that_could_not_have_made_it() {
 
 #[test]
 fn a_word_that_private_networks_does_not_know_is_refused_at_start() {
-    let app = Application::probe("[component.probe.tool.runtime-host]\nprivate_networks = \"no\"\n");
+    let app =
+        Application::probe("[component.probe.tool.runtime-host]\nprivate_networks = \"no\"\n");
     let (lines, code) = app.refused(&[]);
     assert_eq!(code, 2);
     assert!(lines[0].contains("private_networks"), "{lines:?}");

@@ -140,9 +140,7 @@ impl Code {
             }
             Code::SigningUnavailable => (503, "signing_unavailable", "Signing unavailable", true),
             Code::WebhookNotFound => (404, "webhook_not_found", "Webhook not found", false),
-            Code::WebhookLimitReached => {
-                (409, "webhook_limit_reached", "Too many webhooks", false)
-            }
+            Code::WebhookLimitReached => (409, "webhook_limit_reached", "Too many webhooks", false),
             Code::WebhookDisabled => (409, "webhook_disabled", "Webhook disabled", false),
             Code::WebhooksUnavailable => {
                 (503, "webhooks_unavailable", "Webhooks unavailable", true)

@@ -119,7 +119,10 @@ impl Fields {
         }
     }
 
-    pub(crate) fn idempotency_key(&self, header: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
+    pub(crate) fn idempotency_key(
+        &self,
+        header: Option<&str>,
+    ) -> Result<Option<IdempotencyKey>, Problem> {
         let parse = |text: &str| {
             IdempotencyKey::parse(text)
                 .map_err(|e| Problem::invalid_request(format!("idempotency key {e}")))

@@ -237,9 +237,8 @@ fn event_types(fields: &Fields) -> Result<Option<Vec<String>>, Problem> {
 }
 
 fn is_event_filter(text: &str) -> bool {
-    let is_word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-    };
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let words = text.strip_suffix(".*").unwrap_or(text);
     text == ALL_TYPES || (text.len() <= MAX_EVENT_TYPE_BYTES && words.split('.').all(is_word))
 }
@@ -428,16 +427,29 @@ mod tests {
                 .hash()
         };
         let one = hash(r#"{"url":"https://a.example/","event_types":["b","a"]}"#);
-        assert_eq!(one, hash(r#"{"url":"https://a.example/","event_types":["a","b"]}"#));
-        assert_ne!(one, hash(r#"{"url":"https://a.example/","event_types":["a"]}"#));
-        assert_ne!(one, hash(r#"{"url":"https://b.example/","event_types":["a","b"]}"#));
+        assert_eq!(
+            one,
+            hash(r#"{"url":"https://a.example/","event_types":["a","b"]}"#)
+        );
+        assert_ne!(
+            one,
+            hash(r#"{"url":"https://a.example/","event_types":["a"]}"#)
+        );
+        assert_ne!(
+            one,
+            hash(r#"{"url":"https://b.example/","event_types":["a","b"]}"#)
+        );
     }
 
     #[test]
     fn a_change_changes_something() {
         let parsed = |body: &str| UpdateWebhook::parse(&fields(body), &node(), Reach::Public);
         assert_eq!(parsed(r#"{"enabled":false}"#).unwrap().enabled, Some(false));
-        for bad in ["{}", r#"{"enabled":"no"}"#, r#"{"url":"http://a.example/"}"#] {
+        for bad in [
+            "{}",
+            r#"{"enabled":"no"}"#,
+            r#"{"url":"http://a.example/"}"#,
+        ] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
     }
@@ -448,7 +460,15 @@ mod tests {
         assert_eq!(parsed("", None).unwrap().after, 0);
         assert_eq!(parsed("after=5&wait=20&limit=100", None).unwrap().after, 5);
         assert_eq!(parsed("after=5", Some("9")).unwrap().after, 9);
-        for bad in ["after=-1", "after=+1", "after=x", "wait=21", "limit=0", "limit=101", "from=1"] {
+        for bad in [
+            "after=-1",
+            "after=+1",
+            "after=x",
+            "wait=21",
+            "limit=0",
+            "limit=101",
+            "from=1",
+        ] {
             assert!(parsed(bad, None).is_err(), "{bad}");
         }
         for bad in ["", "x", "-1", "9223372036854775808"] {
@@ -460,7 +480,12 @@ mod tests {
     fn a_replay_begins_at_an_event() {
         let parsed = |body: &str| ReplayWebhook::parse(&fields(body), &node());
         assert_eq!(parsed(r#"{"from_sequence":7}"#).unwrap().from_sequence, 7);
-        for bad in ["{}", r#"{"from_sequence":0}"#, r#"{"from_sequence":"7"}"#, r#"{"from_sequence":1.5}"#] {
+        for bad in [
+            "{}",
+            r#"{"from_sequence":0}"#,
+            r#"{"from_sequence":"7"}"#,
+            r#"{"from_sequence":1.5}"#,
+        ] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! The settings, from the imported interface `duxnet:config`.
 
-use crate::bindings::duxnet::config::{notifications, registry};
 use crate::bindings::duxnet::config::settings::{self as imported, AuthMode};
+use crate::bindings::duxnet::config::{notifications, registry};
 use duxnet_api::problem::{Code, Problem};
 use duxnet_registry::Rules;
 use duxnet_units::net::Reach;

@@ -4,7 +4,6 @@ use crate::database::SpinDatabase;
 use crate::serve::{answered, handled, refused};
 use crate::{Answer, Call, Failure};
 use bytes::Bytes;
-use duxnet_api::response::to_json;
 use duxnet_api::webhooks::{Events, EventsQuery};
 use duxnet_registry::outbox::payload;
 use duxnet_store::{Store, StoreError, StoredEvent, Wallet};
@@ -99,7 +98,7 @@ pub async fn wait(
     let until = Instant::now() + Duration::from_secs(query.wait_seconds.into());
     let events = loop {
         let found = store
-            .events_after(wallet.id, query.after, query.limit)
+            .told_events_after(wallet.id, query.after, query.limit)
             .await?;
         if !found.is_empty() || Instant::now() + LOOK_PAUSE > until {
             break found;
@@ -112,7 +111,7 @@ pub async fn wait(
         node_id: wallet.node_id.to_string(),
         events: events
             .iter()
-            .filter_map(|event| RawValue::from_string(body(wallet, event)?).ok())
+            .filter_map(|event| RawValue::from_string(text(event)?).ok())
             .collect(),
         next_after: last,
     })))
@@ -120,11 +119,11 @@ pub async fn wait(
 
 /// A stream from `after` on.
 #[must_use]
-pub fn events(store: Store<SpinDatabase>, wallet: Wallet, after: i64) -> Reply {
+pub fn events(store: Store<SpinDatabase>, wallet: &Wallet, after: i64) -> Reply {
     let begun = Instant::now();
     let state = Looking {
         store,
-        wallet,
+        wallet_id: wallet.id,
         after,
         begun,
         spoke: begun,
@@ -139,7 +138,7 @@ pub fn events(store: Store<SpinDatabase>, wallet: Wallet, after: i64) -> Reply {
 
 struct Looking {
     store: Store<SpinDatabase>,
-    wallet: Wallet,
+    wallet_id: i64,
     after: i64,
     begun: Instant,
     spoke: Instant,
@@ -156,14 +155,14 @@ impl Looking {
         while self.begun.elapsed() < STREAM_FOR {
             let found = self
                 .store
-                .events_after(self.wallet.id, self.after, MAX_EVENTS_PER_LOOK)
+                .told_events_after(self.wallet_id, self.after, MAX_EVENTS_PER_LOOK)
                 .await
                 .inspect_err(|e| eprintln!("a stream of events ends: {e}"))
                 .ok()?;
             if let Some(last) = found.last() {
                 self.after = last.sequence;
                 self.spoke = Instant::now();
-                let lines = found.iter().filter_map(|event| line(&self.wallet, event));
+                let lines = found.iter().filter_map(line);
                 return Some(lines.collect());
             }
             if self.spoke.elapsed() >= HEARTBEAT {
@@ -176,8 +175,8 @@ impl Looking {
     }
 }
 
-fn line(wallet: &Wallet, event: &StoredEvent) -> Option<String> {
-    let data = body(wallet, event)?;
+fn line(event: &StoredEvent) -> Option<String> {
+    let data = text(event)?;
     Some(format!(
         "id: {}\nevent: {}\ndata: {data}\n\n",
         event.sequence, event.kind
@@ -185,14 +184,6 @@ fn line(wallet: &Wallet, event: &StoredEvent) -> Option<String> {
 }
 
 /// An event as webhooks have it. JSON of the database has no line breaks, nor has ours.
-fn body(wallet: &Wallet, event: &StoredEvent) -> Option<String> {
-    let mut data: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&event.data).ok()?;
-    data.insert("node_id".to_owned(), wallet.node_id.as_str().into());
-    data.insert("sequence".to_owned(), event.sequence.into());
-    payload(
-        &event.kind,
-        event.at,
-        std::str::from_utf8(&to_json(&data)).ok()?,
-    )
+fn text(event: &StoredEvent) -> Option<String> {
+    payload(&event.kind, event.at, &event.data)
 }

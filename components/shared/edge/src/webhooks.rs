@@ -308,29 +308,27 @@ pub fn deliveries(
     })
 }
 
-/// A test that will be sent: 202.
+/// A test that will be sent.
 #[must_use]
 pub fn tested(wallet: &Wallet, webhook: &Webhook, test: &Delivery) -> Answer {
-    let body = body::WebhookTested {
+    Answer::ok(&body::WebhookTested {
         success: true,
         node_id: wallet.node_id.to_string(),
         webhook_id: webhook.webhook_id.clone(),
         delivery: delivery_body(webhook, test),
-    };
-    Answer::status(202, &body)
+    })
 }
 
-/// A replay that will be sent: 202.
+/// A replay that will be sent.
 #[must_use]
 pub fn replayed(wallet: &Wallet, id: &str, replayed: Replayed) -> Answer {
-    let body = body::WebhookReplayed {
+    Answer::ok(&body::WebhookReplayed {
         success: true,
         node_id: wallet.node_id.to_string(),
         webhook_id: id.to_owned(),
         replayed: replayed.count,
         next_sequence: replayed.next,
-    };
-    Answer::status(202, &body)
+    })
 }
 
 /// What a run of the outbox did.

@@ -242,7 +242,12 @@ fn events_reach_the_endpoints_whose_filter_lets_them_through_and_no_others() {
     let payments = world.webhook(1, "https://hooks.example.com/payments", r#"["payment.*"]"#);
     let sent = world.webhook(1, "https://hooks.example.com/sent", r#"["payment.sent"]"#);
     world.webhook(2, "https://hooks.example.com/other", r#"["*"]"#);
-    for kind in ["payment.sent", "payment.confirmed", "payments.x", "receive.seen"] {
+    for kind in [
+        "payment.sent",
+        "payment.confirmed",
+        "payments.x",
+        "receive.seen",
+    ] {
         world.tell(1, kind);
     }
     assert_eq!(world.run().delivered, 4 + 2 + 1);
@@ -285,9 +290,9 @@ fn a_message_is_tried_by_the_schedule_and_has_then_failed() {
     for attempt in 1..=10 {
         assert_eq!(world.run().failed, 1, "attempt {attempt}");
         // Not a second too early.
-        let [left] = &world.column(
-            "SELECT next_attempt_at - last_attempt_at FROM webhook_deliveries",
-        )[..] else {
+        let [left] =
+            &world.column("SELECT next_attempt_at - last_attempt_at FROM webhook_deliveries")[..]
+        else {
             panic!("one delivery");
         };
         let left: i64 = left.parse().unwrap();
@@ -298,7 +303,9 @@ fn a_message_is_tried_by_the_schedule_and_has_then_failed() {
             world.advance(1);
         }
     }
-    let schedule = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400, 0];
+    let schedule = [
+        5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400, 0,
+    ];
     for (found, wanted) in pauses.iter().zip(schedule) {
         assert!(
             (wanted..=wanted + wanted / 10).contains(found),
@@ -306,7 +313,10 @@ fn a_message_is_tried_by_the_schedule_and_has_then_failed() {
         );
     }
     assert!(world.clock.0.get() - begun > 3 * DAY);
-    assert_eq!(world.column("SELECT status FROM webhook_deliveries"), ["failed"]);
+    assert_eq!(
+        world.column("SELECT status FROM webhook_deliveries"),
+        ["failed"]
+    );
     world.advance(DAY);
     assert_eq!(world.run(), RunReport::default());
     assert_eq!(world.sender.ids().len(), 10);
@@ -371,30 +381,52 @@ fn an_endpoint_that_is_gone_is_disabled_and_the_others_are_told() {
     world.tell(1, "payment.sent");
     world.tell(1, "payment.confirmed");
     world.sender.answer([status(410)]);
-    assert_eq!(world.run(), RunReport { delivered: 1, failed: 1, troubles: vec![] });
-    let found = block_on(world.store.webhook(1, &gone.webhook_id)).unwrap().unwrap();
+    assert_eq!(
+        world.run(),
+        RunReport {
+            delivered: 1,
+            failed: 1,
+            troubles: vec![]
+        }
+    );
+    let found = block_on(world.store.webhook(1, &gone.webhook_id))
+        .unwrap()
+        .unwrap();
     assert!(!found.is_enabled);
     assert_eq!(found.disabled_reason.as_deref(), Some("gone"));
     let told = world.sender.sent.borrow()[1].clone();
     assert!(told.id.starts_with(&format!("msg_{}_", watcher.webhook_id)));
-    assert!(told.body.contains(r#""type":"webhook.disabled""#), "{}", told.body);
+    assert!(
+        told.body.contains(r#""type":"webhook.disabled""#),
+        "{}",
+        told.body
+    );
     assert!(told.body.contains(r#""reason":"gone""#), "{}", told.body);
     // What was pending is failed, and what comes later does not even begin.
     world.tell(1, "payment.sent");
-    let of_gone = format!("SELECT status FROM webhook_deliveries WHERE webhook_id = {}", gone.id);
+    let of_gone = format!(
+        "SELECT status FROM webhook_deliveries WHERE webhook_id = {}",
+        gone.id
+    );
     assert_eq!(world.column(&of_gone), ["failed", "failed"]);
     assert!(matches!(
         refusal(block_on(world.webhooks().replay(1, &gone.webhook_id, 1))),
         WebhookError::Disabled
     ));
     // Resumed, it can be told of everything it missed.
-    let change = WebhookChange { enabled: Some(true), ..WebhookChange::default() };
+    let change = WebhookChange {
+        enabled: Some(true),
+        ..WebhookChange::default()
+    };
     block_on(world.webhooks().update(1, &gone.webhook_id, &change)).unwrap();
     let replayed = block_on(world.webhooks().replay(1, &gone.webhook_id, 1)).unwrap();
     assert_eq!((replayed.count, replayed.next), (3, None));
     world.advance(6);
     assert_eq!(world.run().delivered, 3);
-    assert_eq!(world.column(&of_gone), ["delivered", "delivered", "delivered"]);
+    assert_eq!(
+        world.column(&of_gone),
+        ["delivered", "delivered", "delivered"]
+    );
 }
 
 #[test]
@@ -402,7 +434,9 @@ fn five_days_without_a_success_disable_an_endpoint() {
     let world = World::new();
     let webhook = world.webhook(1, URL, r#"["payment.*"]"#);
     let enabled = || {
-        let found = block_on(world.store.webhook(1, &webhook.webhook_id)).unwrap().unwrap();
+        let found = block_on(world.store.webhook(1, &webhook.webhook_id))
+            .unwrap()
+            .unwrap();
         (found.is_enabled, found.disabled_reason)
     };
     let fail = || {
@@ -434,12 +468,22 @@ fn a_paused_endpoint_is_told_nothing_and_keeps_its_reason() {
     let webhook = world.webhook(1, URL, r#"["*"]"#);
     world.tell(1, "payment.sent");
     let set = |enabled| {
-        let change = WebhookChange { enabled: Some(enabled), ..WebhookChange::default() };
-        block_on(world.webhooks().update(1, &webhook.webhook_id, &change)).unwrap().webhook
+        let change = WebhookChange {
+            enabled: Some(enabled),
+            ..WebhookChange::default()
+        };
+        block_on(world.webhooks().update(1, &webhook.webhook_id, &change))
+            .unwrap()
+            .webhook
     };
     assert_eq!(set(false).disabled_reason.as_deref(), Some("paused"));
     assert_eq!(world.run(), RunReport::default());
-    assert!(world.column("SELECT type FROM events").iter().all(|kind| kind != "webhook.disabled"));
+    assert!(
+        world
+            .column("SELECT type FROM events")
+            .iter()
+            .all(|kind| kind != "webhook.disabled")
+    );
     assert!(set(true).is_enabled);
     world.tell(1, "payment.sent");
     assert_eq!(world.run().delivered, 1);
@@ -466,7 +510,13 @@ fn an_endpoint_that_failed_has_peace_for_a_moment() {
     world.tell(1, "payment.sent");
     world.tell(1, "payment.sent");
     world.sender.answer([status(500)]);
-    assert_eq!(world.run(), RunReport { failed: 1, ..RunReport::default() });
+    assert_eq!(
+        world.run(),
+        RunReport {
+            failed: 1,
+            ..RunReport::default()
+        }
+    );
     world.advance(4);
     assert_eq!(world.run(), RunReport::default());
     world.advance(2);
@@ -477,7 +527,11 @@ fn an_endpoint_that_failed_has_peace_for_a_moment() {
 fn two_runs_at_once_deliver_once() {
     let world = World::new();
     for number in 0..5 {
-        world.webhook(1, &format!("https://hooks.example.com/{number}"), r#"["*"]"#);
+        world.webhook(
+            1,
+            &format!("https://hooks.example.com/{number}"),
+            r#"["*"]"#,
+        );
     }
     for _ in 0..25 {
         world.tell(1, "payment.sent");
@@ -501,13 +555,18 @@ fn a_run_that_dies_after_sending_is_made_good_with_the_same_id() {
     let until = Timestamp::from_unix_seconds(now.unix_seconds() + 60).unwrap();
     let claimed = block_on(world.store.claim_webhooks(now, until, 10)).unwrap();
     assert_eq!(claimed.len(), 1);
-    let due = block_on(world.store.due_delivery(webhook.id, now)).unwrap().unwrap();
+    let due = block_on(world.store.due_delivery(webhook.id, now))
+        .unwrap()
+        .unwrap();
     assert_eq!(due.sequence, Some(2));
     world.advance(59);
     assert_eq!(world.run(), RunReport::default(), "while the claim lasts");
     world.advance(1);
     assert_eq!(world.run().delivered, 1);
-    assert_eq!(world.sender.ids(), [format!("msg_{}_2", webhook.webhook_id)]);
+    assert_eq!(
+        world.sender.ids(),
+        [format!("msg_{}_2", webhook.webhook_id)]
+    );
 }
 
 #[test]
@@ -532,7 +591,10 @@ fn after_a_rotation_both_keys_sign_until_the_grace_ends() {
     let rotate = || block_on(world.webhooks().rotate(1, &webhook.webhook_id, Some(&key))).unwrap();
     let shown = rotate();
     assert_eq!(shown.public_key, format!("public-{}-2", webhook.webhook_id));
-    assert_eq!(shown.previous.as_ref().unwrap().0, format!("public-{}-1", webhook.webhook_id));
+    assert_eq!(
+        shown.previous.as_ref().unwrap().0,
+        format!("public-{}-1", webhook.webhook_id)
+    );
     // A repeat of the same request is none.
     let repeated = rotate();
     assert!(repeated.is_replay);
@@ -568,11 +630,20 @@ fn a_test_is_tried_once_and_one_at_a_time() {
     block_on(world.webhooks().test(1, &other.webhook_id)).unwrap();
     world.sender.answer([status(500), status(500)]);
     assert_eq!(world.run().failed, 2);
-    assert_eq!(world.column("SELECT status FROM webhook_deliveries"), ["failed", "failed"]);
+    assert_eq!(
+        world.column("SELECT status FROM webhook_deliveries"),
+        ["failed", "failed"]
+    );
     let ids = world.sender.ids();
-    assert_eq!(ids[0], format!("msg_{}_test_{}", webhook.webhook_id, test.id));
+    assert_eq!(
+        ids[0],
+        format!("msg_{}_test_{}", webhook.webhook_id, test.id)
+    );
     let body = world.sender.sent.borrow()[0].body.clone();
-    assert!(body.contains(r#""type":"webhook.test""#) && body.contains(r#""node_id":"a""#), "{body}");
+    assert!(
+        body.contains(r#""type":"webhook.test""#) && body.contains(r#""node_id":"a""#),
+        "{body}"
+    );
     world.advance(6);
     block_on(world.webhooks().test(1, &webhook.webhook_id)).unwrap();
     assert_eq!(world.run().delivered, 1);
@@ -611,18 +682,26 @@ fn a_wallet_has_so_many_endpoints_and_a_repeat_makes_no_more() {
     let again = create(URL, Some("k")).unwrap();
     assert!(!first.is_replay && again.is_replay);
     assert_eq!(again.webhook.webhook_id, first.webhook.webhook_id);
-    assert_eq!(refusal(create("https://b.example/", Some("k"))), WebhookError::KeyReused);
+    assert_eq!(
+        refusal(create("https://b.example/", Some("k"))),
+        WebhookError::KeyReused
+    );
     for _ in 1..MAX_WEBHOOKS {
         create(URL, None).unwrap();
     }
     assert_eq!(refusal(create(URL, Some("other"))), WebhookError::Limit);
-    assert!(create(URL, Some("k")).unwrap().is_replay, "a repeat is answered all the same");
+    assert!(
+        create(URL, Some("k")).unwrap().is_replay,
+        "a repeat is answered all the same"
+    );
     // Another wallet's endpoints are its own.
     world.webhook(2, URL, r#"["*"]"#);
     let foreign = block_on(world.webhooks().one(2, &first.webhook.webhook_id));
     assert_eq!(refusal(foreign), WebhookError::NotFound);
     assert_eq!(
-        refusal(block_on(world.webhooks().delete(2, &first.webhook.webhook_id))),
+        refusal(block_on(
+            world.webhooks().delete(2, &first.webhook.webhook_id)
+        )),
         WebhookError::NotFound
     );
     block_on(world.webhooks().delete(1, &first.webhook.webhook_id)).unwrap();

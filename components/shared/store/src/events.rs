@@ -28,12 +28,37 @@ impl<D: Database> Store<D> {
         sequence: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.events("data", wallet_id, sequence, limit).await
+    }
+
+    /// As [`Store::events_after`], with `node_id` and `sequence` in the data: as nodes are told.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn told_events_after(
+        &self,
+        wallet_id: i64,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let data = "json_set(data, '$.node_id', (SELECT node_id FROM wallets WHERE wallets.id = events.wallet_id),
+            '$.sequence', sequence)";
+        self.events(data, wallet_id, sequence, limit).await
+    }
+
+    async fn events(
+        &self,
+        data: &str,
+        wallet_id: i64,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = format!(
+            "SELECT sequence, type, {data}, created_at FROM events
+             WHERE wallet_id = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+        );
         self.database
-            .query(
-                "SELECT sequence, type, data, created_at FROM events
-                 WHERE wallet_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-                vec![wallet_id.into(), sequence.into(), limit.into()],
-            )
+            .query(&sql, vec![wallet_id.into(), sequence.into(), limit.into()])
             .await?
             .into_iter()
             .map(|row| {

@@ -65,7 +65,8 @@ pub struct WebhookChange {
     pub enabled: Option<bool>,
 }
 
-pub(crate) const COLUMNS: &str = "id, webhook_id, wallet_id, url, event_types, is_enabled, disabled_reason, disabled_at,
+pub(crate) const COLUMNS: &str =
+    "id, webhook_id, wallet_id, url, event_types, is_enabled, disabled_reason, disabled_at,
     key_version, previous_key_until, failing_since, request_hash, created_at, updated_at";
 
 pub(crate) fn read(row: Row) -> Result<Webhook, StoreError> {
@@ -138,9 +139,8 @@ impl<D: Database> Store<D> {
         wallet_id: i64,
         key: &IdempotencyKey,
     ) -> Result<Option<Webhook>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM webhooks WHERE wallet_id = ? AND idempotency_key = ?"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM webhooks WHERE wallet_id = ? AND idempotency_key = ?");
         self.one_webhook(&sql, vec![wallet_id.into(), key.as_str().into()])
             .await
     }
@@ -154,8 +154,7 @@ impl<D: Database> Store<D> {
         wallet_id: i64,
         webhook_id: &str,
     ) -> Result<Option<Webhook>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM webhooks WHERE wallet_id = ? AND webhook_id = ?");
+        let sql = format!("SELECT {COLUMNS} FROM webhooks WHERE wallet_id = ? AND webhook_id = ?");
         self.one_webhook(&sql, vec![wallet_id.into(), webhook_id.into()])
             .await
     }

@@ -13,7 +13,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         let wallet = context.own_wallet(call).await?;
         let query = EventsQuery::parse(call.query(), call.header("last-event-id"))?;
         if stream::is_wanted(call) {
-            return Ok(stream::events(context.store, wallet, query.after));
+            return Ok(stream::events(context.store, &wallet, query.after));
         }
         Ok(stream::wait(&context.store, &wallet, &query).await?)
     })
