@@ -367,7 +367,9 @@ Messages are signed with the public key that is printed (Standard Webhooks, v1a)
         idempotency: Idempotency,
     },
     /// Tell an endpoint again
-    #[command(after_help = "Example:\n  duxwallet webhook replay wh_0123456789abcdef01234567 --from 17")]
+    #[command(
+        after_help = "Example:\n  duxwallet webhook replay wh_0123456789abcdef01234567 --from 17"
+    )]
     Replay {
         /// Which.
         #[command(flatten)]

@@ -39,7 +39,6 @@ impl Call {
     pub(crate) fn admitted(&self) -> Result<Identity, Problem> {
         let route = self.route();
         access::admitted(&self.method, route).ok_or_else(|| {
-            // One component may serve several routes, each with methods of its own.
             let known = access::methods(route);
             if known.is_empty() {
                 eprintln!("no access rule for {} {route}", self.method);
@@ -89,7 +88,15 @@ impl Call {
         let (head, mut body) = request.into_parts();
         let method = head.method.as_str().to_owned();
         if !allow.split(", ").any(|known| known == method) {
-            return Err(Problem::method_not_allowed(allow));
+            // Of several routes each has methods of its own.
+            let route = head.headers.get(MATCHED_ROUTE);
+            let route = route.and_then(|value| value.to_str().ok());
+            let known = access::methods(route.unwrap_or_default());
+            return Err(Problem::method_not_allowed(if known.is_empty() {
+                allow
+            } else {
+                &known
+            }));
         }
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {

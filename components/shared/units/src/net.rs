@@ -93,7 +93,7 @@ impl Target {
             _ => return Err(TargetError::Scheme),
         }
         let has_port = authority.as_str().len() > authority.host().len();
-        if has_port && !authority.port_u16().is_some_and(|port| port > 0) {
+        if has_port && matches!(authority.port_u16(), None | Some(0)) {
             return Err(TargetError::Port);
         }
         match (Host::parse(authority.host())?.is_public(), reach) {
@@ -165,7 +165,7 @@ fn is_public_name(name: &str) -> bool {
         name.strip_suffix(*suffix)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    name.contains('.') && !PRIVATE_SUFFIXES.iter().any(|suffix| is_under(&suffix))
+    name.contains('.') && !PRIVATE_SUFFIXES.iter().any(is_under)
 }
 
 /// Whether this is an address of the public internet, for one machine. Everything that IANA's

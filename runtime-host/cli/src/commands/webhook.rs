@@ -141,7 +141,9 @@ impl Webhooks<'_> {
         self.print(&answer, |view| {
             let more = view
                 .number("/next_sequence")
-                .map_or_else(String::new, |next| format!("; there is more: --from {next}"));
+                .map_or_else(String::new, |next| {
+                    format!("; there is more: --from {next}")
+                });
             format!("{} events will be told again{more}", view.text("/replayed"))
         });
         Ok(())
