@@ -166,6 +166,35 @@ fn events_are_for_their_own_node_alone() {
 }
 
 #[test]
+fn a_node_has_four_streams_at_a_time_and_a_fifth_ends_the_oldest() {
+    let world = World::start();
+    let node = world.node_with_wallet("node_001");
+    let other = world.node_with_wallet("node_002");
+    let mut others = EventStream::open(&other, "", None);
+    let mut streams: Vec<EventStream> = (0..4)
+        .map(|_| EventStream::open(&node, "?after=1", None))
+        .collect();
+    assert_eq!(world.books().count("SELECT COUNT(*) FROM event_readers"), 5);
+    streams.push(EventStream::open(&node, "?after=1", None));
+    let begun = Instant::now();
+    assert_eq!(streams[0].next(), None, "a clean end");
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    // An answer that waits counts like a stream.
+    let target = "/wallet/node_001/events?after=1&wait=20";
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| node.signed("GET", target, "", &[]).unwrap());
+        assert_eq!(streams[1].next(), None);
+        tell(&world, &node, "receive.seen");
+        let answer = waiting.join().unwrap().expect_status(200).json();
+        assert_eq!(sequences(&answer), [2]);
+    });
+    for stream in &mut streams[2..] {
+        assert_eq!(stream.next().unwrap().id, 2);
+    }
+    assert_eq!(others.next().unwrap().kind, "wallet.created");
+}
+
+#[test]
 fn streams_beyond_all_instances_are_refused_and_other_routes_go_on() {
     let options = HostOptions::default()
         .argument("--max-instances=2")

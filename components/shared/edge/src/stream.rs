@@ -2,11 +2,12 @@
 
 use crate::database::SpinDatabase;
 use crate::serve::{answered, handled, refused};
-use crate::{Answer, Call, Failure};
+use crate::{Answer, Call, Context, Failure};
 use bytes::Bytes;
 use duxnet_api::webhooks::{Events, EventsQuery};
 use duxnet_registry::outbox::payload;
 use duxnet_store::{Store, StoreError, StoredEvent, Wallet};
+use duxnet_wallet::Clock as _;
 use futures::Stream;
 use futures::stream::unfold;
 use http_body_util::{Either, StreamBody};
@@ -91,11 +92,13 @@ pub fn is_wanted(call: &Call) -> bool {
 /// # Errors
 /// The database's.
 pub async fn wait(
-    store: &Store<SpinDatabase>,
+    context: &Context,
     wallet: &Wallet,
     query: &EventsQuery,
 ) -> Result<Reply, StoreError> {
+    let store = &context.store;
     let until = Instant::now() + Duration::from_secs(query.wait_seconds.into());
+    let mut reader = None;
     let events = loop {
         let found = store
             .told_events_after(wallet.id, query.after, query.limit)
@@ -103,8 +106,16 @@ pub async fn wait(
         if !found.is_empty() || Instant::now() + LOOK_PAUSE > until {
             break found;
         }
+        match reader {
+            None => reader = Some(store.begin_reading(wallet.id, context.clock.now()).await?),
+            Some(reader) if !store.may_read(reader).await? => break found,
+            Some(_) => {}
+        }
         sleep(LOOK_PAUSE).await;
     };
+    if let Some(reader) = reader {
+        store.end_reading(reader).await?;
+    }
     let last = events.last().map_or(query.after, |event| event.sequence);
     Ok(Reply::Whole(Answer::ok(&Events {
         success: true,
@@ -118,11 +129,15 @@ pub async fn wait(
 }
 
 /// A stream from `after` on.
-#[must_use]
-pub fn events(store: Store<SpinDatabase>, wallet: &Wallet, after: i64) -> Reply {
+///
+/// # Errors
+/// The database's.
+pub async fn events(context: Context, wallet: &Wallet, after: i64) -> Result<Reply, StoreError> {
     let begun = Instant::now();
+    let at = context.clock.now();
     let state = Looking {
-        store,
+        reader: context.store.begin_reading(wallet.id, at).await?,
+        store: context.store,
         wallet_id: wallet.id,
         after,
         begun,
@@ -133,10 +148,11 @@ pub fn events(store: Store<SpinDatabase>, wallet: &Wallet, after: i64) -> Reply 
         let text = state.next().await?;
         Some((Ok(http_body::Frame::data(Bytes::from(text))), state))
     });
-    Reply::Events(Box::pin(frames))
+    Ok(Reply::Events(Box::pin(frames)))
 }
 
 struct Looking {
+    reader: i64,
     store: Store<SpinDatabase>,
     wallet_id: i64,
     after: i64,
@@ -149,29 +165,35 @@ impl Looking {
     /// What is to be sent next; none at the stream's end, which is also a database's failure: the
     /// client comes again and hears of it then.
     async fn next(&mut self) -> Option<String> {
+        let next = self.look().await;
+        next.inspect_err(|e| eprintln!("a stream of events ends: {e}"))
+            .ok()
+            .flatten()
+    }
+
+    async fn look(&mut self) -> Result<Option<String>, StoreError> {
         if !std::mem::replace(&mut self.is_open, true) {
-            return Some(OPENING.to_owned());
+            return Ok(Some(OPENING.to_owned()));
         }
-        while self.begun.elapsed() < STREAM_FOR {
+        while self.begun.elapsed() < STREAM_FOR && self.store.may_read(self.reader).await? {
             let found = self
                 .store
                 .told_events_after(self.wallet_id, self.after, MAX_EVENTS_PER_LOOK)
-                .await
-                .inspect_err(|e| eprintln!("a stream of events ends: {e}"))
-                .ok()?;
+                .await?;
             if let Some(last) = found.last() {
                 self.after = last.sequence;
                 self.spoke = Instant::now();
                 let lines = found.iter().filter_map(line);
-                return Some(lines.collect());
+                return Ok(Some(lines.collect()));
             }
             if self.spoke.elapsed() >= HEARTBEAT {
                 self.spoke = Instant::now();
-                return Some(COMMENT.to_owned());
+                return Ok(Some(COMMENT.to_owned()));
             }
             sleep(LOOK_PAUSE).await;
         }
-        None
+        self.store.end_reading(self.reader).await?;
+        Ok(None)
     }
 }
 

@@ -109,3 +109,21 @@ CREATE TRIGGER webhooks_deleted AFTER DELETE ON webhooks
 BEGIN
     DELETE FROM webhook_deliveries WHERE webhook_id = OLD.id;
 END;
+
+-- Who waits for a wallet's events just now. Each takes an instance of the component, so that a wallet
+-- has at most four: with a fifth the oldest ends.
+CREATE TABLE event_readers (
+    id INTEGER PRIMARY KEY,
+    wallet_id INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL
+);
+
+CREATE INDEX event_readers_by_wallet ON event_readers (wallet_id, id);
+
+CREATE TRIGGER event_readers_inserted AFTER INSERT ON event_readers
+BEGIN
+    DELETE FROM event_readers WHERE wallet_id = NEW.wallet_id
+        AND (begun_at < NEW.begun_at - 60 OR id <= (
+            SELECT id FROM event_readers WHERE wallet_id = NEW.wallet_id ORDER BY id DESC LIMIT 1 OFFSET 4
+        ));
+END;

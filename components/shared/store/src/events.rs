@@ -1,7 +1,7 @@
 //! What happened to a wallet, in order.
 
 use crate::row::Columns;
-use crate::{Database, Store, StoreError};
+use crate::{Database, DatabaseError, Store, StoreError};
 use duxnet_units::Timestamp;
 
 /// One event.
@@ -44,6 +44,48 @@ impl<D: Database> Store<D> {
         let data = "json_set(data, '$.node_id', (SELECT node_id FROM wallets WHERE wallets.id = events.wallet_id),
             '$.sequence', sequence)";
         self.events(data, wallet_id, sequence, limit).await
+    }
+
+    /// Notes that somebody waits for a wallet's events, as which reader. Of more than four the oldest
+    /// are forgotten.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn begin_reading(&self, wallet_id: i64, at: Timestamp) -> Result<i64, StoreError> {
+        let row = self
+            .first(
+                "INSERT INTO event_readers (wallet_id, begun_at) VALUES (?, ?) RETURNING id",
+                vec![wallet_id.into(), at.unix_seconds().into()],
+            )
+            .await?
+            .ok_or_else(|| DatabaseError("an insert returned no row".into()))?;
+        Columns::of(row).integer("event_readers.id")
+    }
+
+    /// Whether a reader is still known.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn may_read(&self, reader: i64) -> Result<bool, StoreError> {
+        self.changed(
+            "SELECT id FROM event_readers WHERE id = ?",
+            vec![reader.into()],
+        )
+        .await
+    }
+
+    /// Forgets a reader.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn end_reading(&self, reader: i64) -> Result<(), StoreError> {
+        self.database
+            .query(
+                "DELETE FROM event_readers WHERE id = ?",
+                vec![reader.into()],
+            )
+            .await?;
+        Ok(())
     }
 
     async fn events(

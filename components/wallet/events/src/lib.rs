@@ -13,9 +13,9 @@ async fn handle(request: Request) -> impl IntoResponse {
         let wallet = context.own_wallet(call).await?;
         let query = EventsQuery::parse(call.query(), call.header("last-event-id"))?;
         if stream::is_wanted(call) {
-            return Ok(stream::events(context.store, &wallet, query.after));
+            return Ok(stream::events(context, &wallet, query.after).await?);
         }
-        Ok(stream::wait(&context.store, &wallet, &query).await?)
+        Ok(stream::wait(&context, &wallet, &query).await?)
     })
     .await
 }
