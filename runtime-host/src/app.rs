@@ -18,7 +18,7 @@ use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::instance::Grants;
 use crate::manifest::{Component, DependencySource, Manifest};
-use crate::outbound::{self, Client};
+use crate::outbound::{self, Client, Reach};
 use crate::routes::Routes;
 use crate::schedule;
 use crate::sqlite::{Database, Databases};
@@ -263,6 +263,10 @@ impl Granting<'_> {
             &component.allowed_outbound_hosts,
             self.variables,
         ));
+        let reach = faults.keep(Reach::resolve(
+            component.private_networks.as_deref(),
+            self.variables,
+        ));
         let databases = Databases::grant(&component.sqlite_databases, &self.databases);
         if let Err(unknown) = &databases {
             for name in unknown {
@@ -281,6 +285,7 @@ impl Granting<'_> {
         let outbound = outbound::Grant {
             component: Arc::clone(&id_arc),
             allowed: allowed.unwrap_or_default(),
+            reach: reach.unwrap_or(Reach::Public),
             client: Arc::clone(&self.client),
         };
         faults.finish_with(Grants {

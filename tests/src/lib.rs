@@ -21,8 +21,10 @@ mod daemon;
 mod host;
 mod monitoring;
 mod node;
+mod receiver;
 mod registry;
 mod reply;
+mod stream;
 mod tracker;
 mod wait;
 
@@ -32,9 +34,11 @@ pub use chain::{Chain, RpcFailure};
 pub use host::{Host, HostOptions, METRICS_TOKEN, OPERATOR_TOKEN, TRACKER_TOKEN};
 pub use monitoring::{as_operator, run_payments, with_operators};
 pub use node::{Node, Signing, unix_now};
+pub use receiver::{Answering, Received, Receiver};
 pub use registry::{OPERATORS, directory, judge, node_ids};
 pub use reply::{Reply, get, post, request, with_token};
-pub use tracker::{follow, resume_sends, tick};
+pub use stream::{EventStream, StreamEvent};
+pub use tracker::{follow, resume_sends, run_webhooks, tick};
 pub use wait::{eventually, in_parallel};
 
 /// A chain and a host on it, ready for a test.

@@ -99,6 +99,18 @@ pub enum Command {
     /// The node's own wallet
     #[command(subcommand)]
     Wallet(Box<WalletCommand>),
+    /// Have the service tell a server of yours what happens to the wallet
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+    /// Show what happened to the wallet, oldest first
+    #[command(after_help = "\
+Examples:
+  duxwallet events
+  duxwallet events --after 17 --follow
+  duxwallet --json events --follow | jq .type
+
+With --json each event is a line of its own.")]
+    Events(Events),
     /// How the service is
     #[command(after_help = "\
 Example:
@@ -467,6 +479,96 @@ pub struct History {
     /// Before
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<Timestamp>,
+}
+
+/// `webhook ...`.
+#[derive(Subcommand, Debug)]
+pub enum WebhookCommand {
+    /// Make an endpoint
+    #[command(after_help = "\
+Examples:
+  duxwallet webhook create https://example.com/hook
+  duxwallet webhook create https://example.com/hook --event 'payment.*' --event receive.confirmed
+
+Messages are signed with the public key that is printed (Standard Webhooks, v1a).")]
+    Create {
+        /// Where to: https, a public host
+        #[arg(value_name = "URL")]
+        url: String,
+        /// A type, `payment.*` or `*`; may be given several times [default: everything]
+        #[arg(long = "event", value_name = "TYPE")]
+        event_types: Vec<String>,
+        /// What makes a repeat the same request.
+        #[command(flatten)]
+        idempotency: Idempotency,
+    },
+    /// List the endpoints
+    #[command(after_help = "Example:\n  duxwallet webhook list")]
+    List,
+    /// Show an endpoint and what was last sent to it
+    #[command(after_help = "Example:\n  duxwallet webhook show wh_0123456789abcdef01234567")]
+    Show(WebhookId),
+    /// Delete an endpoint
+    #[command(after_help = "Example:\n  duxwallet webhook delete wh_0123456789abcdef01234567")]
+    Delete(WebhookId),
+    /// Tell an endpoint nothing for a while
+    #[command(after_help = "Example:\n  duxwallet webhook pause wh_0123456789abcdef01234567")]
+    Pause(WebhookId),
+    /// Enable an endpoint again, whatever it was disabled for
+    #[command(after_help = "Example:\n  duxwallet webhook resume wh_0123456789abcdef01234567")]
+    Resume(WebhookId),
+    /// Send an endpoint a test message
+    #[command(after_help = "Example:\n  duxwallet webhook test wh_0123456789abcdef01234567")]
+    Test(WebhookId),
+    /// Give an endpoint another key; the one before signs for another day
+    #[command(after_help = "Example:\n  duxwallet webhook rotate wh_0123456789abcdef01234567")]
+    Rotate {
+        /// Which.
+        #[command(flatten)]
+        webhook: WebhookId,
+        /// What makes a repeat the same request.
+        #[command(flatten)]
+        idempotency: Idempotency,
+    },
+    /// Tell an endpoint again
+    #[command(
+        after_help = "Example:\n  duxwallet webhook replay wh_0123456789abcdef01234567 --from 17"
+    )]
+    Replay {
+        /// Which.
+        #[command(flatten)]
+        webhook: WebhookId,
+        /// The sequence number of the first event
+        #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(i64).range(1..))]
+        from: i64,
+    },
+}
+
+/// An endpoint.
+#[derive(Args, Debug)]
+pub struct WebhookId {
+    /// The endpoint, as `webhook list` shows it
+    #[arg(value_name = "ID", value_parser = webhook_id)]
+    pub id: String,
+}
+
+/// What a path may have.
+fn webhook_id(text: &str) -> Result<String, String> {
+    let is_id = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_id
+        .then(|| text.to_owned())
+        .ok_or_else(|| "an id has letters, digits and _ only".to_owned())
+}
+
+/// `events`.
+#[derive(Args, Debug)]
+pub struct Events {
+    /// Only what comes after this sequence number
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub after: i64,
+    /// Go on as things happen
+    #[arg(long)]
+    pub follow: bool,
 }
 
 /// `devnet ...`.

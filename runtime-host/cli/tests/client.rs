@@ -828,3 +828,138 @@ fn recipients_are_shown_and_changed() {
     let ran = user.run(NOWHERE, &["wallet", "recipients", "deny", "nowhere"]);
     assert_eq!(ran.code, 2, "{}", ran.err);
 }
+
+#[test]
+fn a_webhook_is_made_with_its_filter_and_its_key_is_shown() {
+    let user = User::new();
+    let server = Server::start([Reaction::Answer(201, "", WEBHOOK.into())]);
+    let ran = user.run(
+        &server.url,
+        &[
+            "webhook",
+            "create",
+            "https://example.com/h",
+            "--event",
+            "payment.*",
+            "--idempotency-key",
+            "hook-1",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("whpk_abc"), "{}", ran.out);
+    let asked = server.asked_once();
+    assert_eq!(
+        (asked.method.as_str(), asked.target.as_str()),
+        ("POST", "/wallet/node_001/webhooks")
+    );
+    assert_eq!(asked.header("idempotency-key"), Some("hook-1"));
+    assert_eq!(
+        asked.json(),
+        json!({"url": "https://example.com/h", "event_types": ["payment.*"]})
+    );
+}
+
+#[test]
+fn webhook_commands_use_the_method_and_path_that_they_name() {
+    let user = User::new();
+    for (args, method, path, body) in [
+        (&["list"][..], "GET", "", None),
+        (
+            &["pause", "wh_1"],
+            "PATCH",
+            "/wh_1",
+            Some(json!({"enabled": false})),
+        ),
+        (
+            &["resume", "wh_1"],
+            "PATCH",
+            "/wh_1",
+            Some(json!({"enabled": true})),
+        ),
+        (&["delete", "wh_1"], "DELETE", "/wh_1", None),
+        (&["test", "wh_1"], "POST", "/wh_1/test", None),
+        (&["rotate", "wh_1"], "POST", "/wh_1/rotate", None),
+        (
+            &["replay", "wh_1", "--from", "7"],
+            "POST",
+            "/wh_1/replay",
+            Some(json!({"from_sequence": 7})),
+        ),
+    ] {
+        let server = Server::start([Reaction::Answer(200, "", WEBHOOK.into())]);
+        let ran = user.run(&server.url, &[&["webhook"], args].concat());
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        let asked = server.asked_once();
+        assert_eq!(asked.method, method, "{args:?}");
+        assert_eq!(asked.target, format!("/wallet/node_001/webhooks{path}"));
+        let sent = (!asked.body.is_empty()).then(|| asked.json());
+        assert_eq!(sent, body, "{args:?}");
+        let signed = SigningString {
+            network: Network::Regtest,
+            method,
+            target: &asked.target,
+            node_id: &NodeId::parse("node_001").unwrap(),
+            timestamp: asked.header("x-auth-timestamp").unwrap().parse().unwrap(),
+            nonce: asked.header("x-auth-nonce").unwrap(),
+            content: &asked.body,
+        };
+        let signature = asked.header("x-auth-signature").unwrap();
+        assert!(
+            user.public().verifies(&signed.to_string(), signature),
+            "{args:?}"
+        );
+    }
+    // What is no id does not become a part of the path.
+    for bad in ["wh_1/test", "..", ""] {
+        assert_eq!(
+            user.run(NOWHERE, &["webhook", "delete", bad]).code,
+            2,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn events_are_read_to_the_newest_one_and_shown() {
+    let user = User::new();
+    let event = |sequence: i64| {
+        json!({"type": "receive.seen", "timestamp": "2024-01-01T00:00:00Z",
+            "data": {"amount": "5", "sequence": sequence}})
+    };
+    let page = |events: &[Value], next: i64| {
+        let body =
+            json!({"success": true, "node_id": "node_001", "events": events, "next_after": next});
+        Reaction::Answer(200, "", body.to_string())
+    };
+    let script = || {
+        [
+            page(&[event(4), event(5)], 5),
+            page(&[event(6)], 6),
+            page(&[], 6),
+        ]
+    };
+    let server = Server::start(script());
+    let ran = user.run(&server.url, &["events", "--after", "3"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+    assert!(ran.out.contains("receive.seen"), "{}", ran.out);
+    let targets: Vec<String> = server.asked().into_iter().map(|one| one.target).collect();
+    let target = |after| format!("/wallet/node_001/events?after={after}&wait=0&limit=100");
+    assert_eq!(targets, [target(3), target(5), target(6)]);
+
+    let server = Server::start(script());
+    let ran = user.run(&server.url, &["--json", "events", "--after", "3"]);
+    let lines: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines, [event(4), event(5), event(6)]);
+
+    // Following ends with the service.
+    let server = Server::start([page(&[], 3), page(&[event(4)], 4)]);
+    let ran = user.run(&server.url, &["events", "--after", "3", "--follow"]);
+    assert_ne!(ran.code, 0);
+    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
+    assert!(server.asked()[0].target.contains("wait=20"));
+}

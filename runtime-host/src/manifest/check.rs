@@ -170,6 +170,9 @@ pub struct Component {
     pub dependencies: Vec<Dependency>,
     /// What the host asks it by itself, with the place of each in the manifest.
     pub schedule: Vec<(String, ScheduledCall)>,
+    /// Whether it may connect into private networks, `allow` or `deny`: a
+    /// template; none allows.
+    pub private_networks: Option<String>,
 }
 
 /// How a component is built.
@@ -521,20 +524,24 @@ fn check_backups(
     }
 }
 
+fn read_tool(
+    place: &str,
+    tool: Option<toml::Table>,
+    faults: &mut Collector,
+) -> schema::ComponentTool {
+    let tool = tool.map(toml::Table::try_into).transpose();
+    tool.map_err(|e| faults.push(format!("{place}: {e}")))
+        .unwrap_or_default()
+        .unwrap_or_default()
+}
+
 fn check_schedule(
     place: &str,
-    tool: toml::Table,
+    tables: Vec<toml::Table>,
     faults: &mut Collector,
 ) -> Vec<(String, ScheduledCall)> {
-    let tool: schema::ComponentTool = match tool.try_into() {
-        Ok(tool) => tool,
-        Err(e) => {
-            faults.push(format!("{place}: {e}"));
-            return Vec::new();
-        }
-    };
     let mut schedule = Vec::new();
-    for (index, table) in tool.schedule.into_iter().enumerate() {
+    for (index, table) in tables.into_iter().enumerate() {
         let place = format!("{place}.schedule number {}", index + 1);
         match table.try_into() {
             Ok(raw) => {
@@ -621,10 +628,9 @@ fn check_component(
             "{place}.allowed_http_hosts is not supported: use allowed_outbound_hosts"
         ));
     }
-    let schedule = match raw.tool.shift_remove(TOOL_KEY) {
-        Some(tool) => check_schedule(&format!("{place}.tool.{TOOL_KEY}"), tool, faults),
-        None => Vec::new(),
-    };
+    let tool_place = format!("{place}.tool.{TOOL_KEY}");
+    let tool = read_tool(&tool_place, raw.tool.shift_remove(TOOL_KEY), faults);
+    let schedule = check_schedule(&tool_place, tool.schedule, faults);
     for name in raw.variables.keys() {
         if let Err(why) = variables::check_name(name) {
             faults.push(format!("{place}.variables: {why}"));
@@ -674,6 +680,7 @@ fn check_component(
         build,
         dependencies,
         schedule,
+        private_networks: tool.private_networks,
     }
 }
 

@@ -82,6 +82,7 @@ pub struct ComponentTool {
     /// Each a [`ScheduledCall`], read one by one so that a fault tells which.
     #[serde(default)]
     pub schedule: Vec<toml::Table>,
+    pub private_networks: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

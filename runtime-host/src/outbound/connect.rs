@@ -100,6 +100,16 @@ async fn tcp(key: &Key) -> Result<TcpStream, Error> {
     if addresses.is_empty() {
         return Err(dns_error("address not available"));
     }
+    // These and no others are connected to: a name that is asked for again may
+    // have another answer.
+    let addresses = key.reach.narrow(addresses);
+    if addresses.is_empty() {
+        tracing::warn!(
+            "{} is in a private network, and private_networks is deny",
+            key.host
+        );
+        return Err(Error::DestinationIpProhibited);
+    }
     let stream = TcpStream::connect(&*addresses)
         .await
         .map_err(|e| match e.kind() {

@@ -5,7 +5,7 @@
 //! asks again:
 //!
 //! * `HTTP-request-denied`, `HTTP-request-URI-invalid`, `DNS-error`,
-//!   `connection-refused`, `connection-timeout` and the TLS errors: nothing was
+//!   `destination-IP-prohibited`, `connection-refused`, `connection-timeout` and the TLS errors: nothing was
 //!   sent.
 //! * `connection-terminated`, `connection-read-timeout`, `HTTP-protocol-error`
 //!   and what else there is: the request may have been carried out.
@@ -13,6 +13,9 @@
 mod body;
 mod connect;
 mod pool;
+mod reach;
+
+pub use self::reach::Reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -45,6 +48,8 @@ pub struct Grant {
     pub component: Arc<str>,
     /// Where to.
     pub allowed: AllowedHosts,
+    /// To which addresses.
+    pub reach: Reach,
     /// With what.
     pub client: Arc<Client>,
 }
@@ -77,9 +82,10 @@ impl Client {
     async fn send(
         self: Arc<Self>,
         request: Request<WasiBody>,
+        reach: Reach,
         timeouts: Timeouts,
     ) -> Result<Response<WasiBody>, Error> {
-        let key = Key::of(request.uri())?;
+        let key = Key::of(request.uri(), reach)?;
         let (response, connection) = self.pool.request(&key, request, timeouts).await?;
         Ok(response.map(|incoming| {
             ResponseBody::new(incoming, timeouts.between_bytes, connection).boxed_unsync()
@@ -136,7 +142,7 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             grant.authorise(&mut request)?;
             let response = Arc::clone(&grant.client)
-                .send(request, Timeouts::of(options))
+                .send(request, grant.reach, Timeouts::of(options))
                 .await
                 .inspect_err(|e| tracing::debug!(component = &*grant.component, "outbound: {e}"))?;
             let finished: Box<dyn Future<Output = Result<(), Error>> + Send> =

@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::Timeouts;
 use super::connect::Connector;
+use super::reach::Reach;
 use crate::allowed_hosts::usual_port;
 
 /// How long an idle connection is kept. Bitcoin-like nodes close theirs after
@@ -27,16 +28,18 @@ const MAX_IDLE: usize = 32;
 /// Connections at once, to everywhere.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Where a connection goes.
+/// Where a connection goes, and under which rule it was made: a component that
+/// may not reach private networks gets no connection of one that may.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub tls: bool,
     pub host: String,
     pub port: u16,
+    pub reach: Reach,
 }
 
 impl Key {
-    pub fn of(uri: &Uri) -> Result<Self, Error> {
+    pub fn of(uri: &Uri, reach: Reach) -> Result<Self, Error> {
         let tls = uri.scheme() != Some(&Scheme::HTTP);
         let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
         let port = uri
@@ -47,6 +50,7 @@ impl Key {
             tls,
             host: host.to_ascii_lowercase(),
             port,
+            reach,
         })
     }
 

@@ -171,3 +171,85 @@ fn a_connection_closed_while_idle_costs_nothing() {
         assert!(upstream.requests() <= number);
     }
 }
+
+#[test]
+fn private_networks_are_closed_where_the_manifest_says_so_whatever_the_name() {
+    let upstream = Upstream::answering("here");
+    let port = upstream.address.port();
+    let app = Application::new(
+        r#"
+        [variables]
+        private_networks = { default = "deny" }
+        [[trigger.http]]
+        route = "/..."
+        component = "probe"
+        [component.probe]
+        source = "@probe@"
+        allowed_outbound_hosts = ["*://*:*"]
+        [component.probe.tool.runtime-host]
+        private_networks = "{{ private_networks }}"
+        "#,
+    );
+    let host = app.start(&[]);
+    for url in [
+        format!("http://127.0.0.1:{port}/"),
+        // A name: only resolving it tells.
+        format!("http://localhost:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://[::1]:{port}/"),
+        format!("http://0.0.0.0:{port}/"),
+        // The application itself.
+        "http://self.alt/count".to_owned(),
+    ] {
+        let answer = fetch(&host, &format!("GET {url}"));
+        assert!(
+            answer.contains("DestinationIpProhibited"),
+            "{url}: {answer}"
+        );
+    }
+    assert_eq!(upstream.connections(), 0);
+    host.logged("private_networks is deny");
+
+    let host = app.start(&["--variable", "private_networks=allow"]);
+    let answer = fetch(&host, &format!("GET http://localhost:{port}/"));
+    assert_eq!(answer, "200 here");
+}
+
+#[test]
+fn a_kept_connection_is_not_lent_to_a_component_that_could_not_have_made_it() {
+    let upstream = Upstream::answering("here");
+    let app = Application::new(
+        r#"
+        [[trigger.http]]
+        route = "/fetch"
+        component = "open"
+        [component.open]
+        source = "@probe@"
+        allowed_outbound_hosts = ["*://*:*"]
+        [[trigger.http]]
+        route = "/fetch/guarded"
+        component = "guarded"
+        [component.guarded]
+        source = "@probe@"
+        allowed_outbound_hosts = ["*://*:*"]
+        [component.guarded.tool.runtime-host]
+        private_networks = "deny"
+        "#,
+    );
+    let host = app.start(&[]);
+    let what = format!("GET http://{}/", upstream.address);
+    assert_eq!(fetch(&host, &what), "200 here");
+    let answer = host.post("/fetch/guarded", &what).body;
+    assert!(answer.contains("DestinationIpProhibited"), "{answer}");
+    assert_eq!(fetch(&host, &what), "200 here");
+    assert_eq!((upstream.requests(), upstream.connections()), (2, 1));
+}
+
+#[test]
+fn a_word_that_private_networks_does_not_know_is_refused_at_start() {
+    let app =
+        Application::probe("[component.probe.tool.runtime-host]\nprivate_networks = \"no\"\n");
+    let (lines, code) = app.refused(&[]);
+    assert_eq!(code, 2);
+    assert!(lines[0].contains("private_networks"), "{lines:?}");
+}

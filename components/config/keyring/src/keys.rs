@@ -86,6 +86,23 @@ mod tests {
         assert!(public("a", 1).starts_with("whpk_"));
     }
 
+    /// The vectors of check_webhooks.py, which computes them in another language.
+    #[test]
+    fn keys_and_signatures_are_those_of_an_independent_computation() {
+        let vectors = include_str!("../../../../tests/fixtures/webhooks.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+        assert!(!vectors.is_empty());
+        for vector in vectors {
+            let text = |name: &str| vector[name].as_str().unwrap();
+            let service = parse(text("webhook_key")).unwrap();
+            let version = vector["version"].as_u64().unwrap().try_into().unwrap();
+            let key = webhook(&service, text("endpoint"), version);
+            let signed = format!("{}.{}.{}", text("id"), vector["timestamp"], text("body"));
+            assert_eq!(public_webhook(&key), text("public_key"));
+            assert_eq!(sign_webhook(&key, &signed), text("signature"));
+        }
+    }
+
     #[test]
     fn signatures_verify_with_the_public_key() {
         let key = webhook(&parse(&"07".repeat(32)).unwrap(), "a", 1);

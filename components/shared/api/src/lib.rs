@@ -6,6 +6,7 @@
 //! * [`access`]: who may do what.
 //! * [`monitoring`]: what operators ask and get, and whom a wallet may pay.
 //! * [`problem`]: every error, its status and its text, in one place.
+//! * [`webhooks`]: webhooks and events.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
 pub mod access;
@@ -18,6 +19,7 @@ pub mod problem;
 pub mod request;
 pub mod response;
 pub mod signing;
+pub mod webhooks;
 
 /// Largest request body in bytes.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;

@@ -83,6 +83,14 @@ pub enum Code {
     TransactionNotFound,
     /// The chain node's wallet cannot sign: locked, passphrase missing or wrong.
     SigningUnavailable,
+    /// The wallet has no such webhook.
+    WebhookNotFound,
+    /// The wallet has as many webhooks as one may have.
+    WebhookLimitReached,
+    /// A disabled webhook is told nothing.
+    WebhookDisabled,
+    /// The service has no key for webhooks.
+    WebhooksUnavailable,
     /// The database cannot be used.
     DatabaseUnavailable,
     /// The service's settings are at fault.
@@ -157,6 +165,12 @@ impl Code {
                 (404, "transaction_not_found", "Transaction not found", false)
             }
             Code::SigningUnavailable => (503, "signing_unavailable", "Signing unavailable", true),
+            Code::WebhookNotFound => (404, "webhook_not_found", "Webhook not found", false),
+            Code::WebhookLimitReached => (409, "webhook_limit_reached", "Too many webhooks", false),
+            Code::WebhookDisabled => (409, "webhook_disabled", "Webhook disabled", false),
+            Code::WebhooksUnavailable => {
+                (503, "webhooks_unavailable", "Webhooks unavailable", true)
+            }
             Code::DatabaseUnavailable => {
                 (503, "database_unavailable", "Database unavailable", true)
             }

@@ -11,6 +11,8 @@ use std::cell::Cell;
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
+/// What precedes the name of a path's parameter in such a header.
+const PARAMETER_PREFIX: &str = "spin-path-match-";
 const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The route that led here, as in spin.toml; set by the host alone.
@@ -32,6 +34,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// The path's parameter of this name, where the route has one.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.header(&format!("{PARAMETER_PREFIX}{name}"))
+    }
+
     /// Notes that the request has proved to be this.
     ///
     /// # Errors

@@ -21,7 +21,9 @@ pub mod registry;
 pub mod render;
 mod serve;
 pub mod settings;
+pub mod stream;
 pub mod tokens;
+pub mod webhooks;
 
 pub use auth::{Authenticated, Registrant};
 pub use call::Call;

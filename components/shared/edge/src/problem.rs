@@ -1,5 +1,6 @@
 //! From domain errors to problems, once, at the end; the cause goes to the log.
 
+use crate::webhooks;
 use duxnet_api::problem::{Code, Problem};
 use duxnet_registry::RegistryError;
 use duxnet_store::StoreError;
@@ -76,6 +77,7 @@ fn registry_problem(error: &RegistryError) -> Problem {
         RegistryError::NodeNotFound(node) => Problem::node_not_found(node),
         RegistryError::NodeDeregistered(node) => Problem::node_deregistered(node),
         RegistryError::KeyReused => problem_of(&WalletError::KeyReused),
+        RegistryError::Webhook(error) => webhooks::problem(error),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The settings, from the imported interface `duxnet:config`.
 
-use crate::bindings::duxnet::config::registry;
 use crate::bindings::duxnet::config::settings::{self as imported, AuthMode};
+use crate::bindings::duxnet::config::{notifications, registry};
 use duxnet_api::problem::{Code, Problem};
 use duxnet_registry::Rules;
+use duxnet_units::net::Reach;
 use duxnet_units::{Amount, Network};
 use duxnet_wallet::Policy;
 use std::cell::OnceCell;
@@ -99,6 +100,19 @@ pub async fn registry() -> Result<Rc<Rules>, Vec<String>> {
         recipient_policy_delay: loaded.recipient_policy_delay,
     });
     Ok(RULES.with(|cell| cell.get_or_init(|| rules).clone()))
+}
+
+/// Where webhooks may point, or every fault at once.
+///
+/// # Errors
+/// One line per fault.
+pub async fn reach() -> Result<Reach, Vec<String>> {
+    let loaded = notifications::load().await?;
+    Ok(if loaded.private_networks {
+        Reach::Anywhere
+    } else {
+        Reach::Public
+    })
 }
 
 /// The answer while the settings are at fault; the faults go to the log.

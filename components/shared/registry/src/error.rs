@@ -1,5 +1,6 @@
 //! Why the registry does not do what it was asked for.
 
+use crate::webhooks::WebhookError;
 use duxnet_store::StoreError;
 use duxnet_units::NodeId;
 use duxnet_wallet::WalletError;
@@ -22,4 +23,7 @@ pub enum RegistryError {
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// A webhook cannot be made or used so.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }

@@ -8,12 +8,14 @@ mod capabilities;
 mod error;
 pub mod health;
 mod heartbeat;
+pub mod outbox;
 pub mod recipients;
 pub mod reputation;
 #[cfg(test)]
 mod tests;
 mod tick;
 mod watch;
+pub mod webhooks;
 
 pub use capabilities::change_capabilities;
 pub use error::RegistryError;

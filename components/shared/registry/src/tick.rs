@@ -16,11 +16,12 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
     /// One run. What fails is in the report, and the next run's again.
     pub async fn tick(&self) -> Report {
         let mut report = Report::default();
-        let steps: [(&str, Result<(), RegistryError>); 4] = [
+        let steps: [(&str, Result<(), RegistryError>); 5] = [
             ("status of nodes", self.age_nodes().await),
             ("reputation", self.rate_by_payments().await),
             ("health of nodes", self.assess_nodes().await),
             ("monitoring", self.watch().await),
+            ("webhooks", self.forget_deliveries().await),
         ];
         for (what, result) in steps {
             if let Err(error) = result {

@@ -9,6 +9,7 @@ mod assessments;
 mod capabilities;
 mod coins;
 mod database;
+mod deliveries;
 mod deregistration;
 mod directory;
 mod events;
@@ -29,12 +30,14 @@ mod row;
 mod signatures;
 mod transactions;
 mod wallets;
+mod webhooks;
 
 pub use addresses::{NewAddress, StoredAddress};
 pub use assessments::{HealthFacts, HealthWindow, ServiceFacts, WalletFacts};
 pub use capabilities::{CapabilityChange, CapabilityCount};
 pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
+pub use deliveries::{Attempted, Delivery, DueDelivery};
 pub use deregistration::Deregistration;
 pub use directory::DirectoryFilter;
 pub use events::StoredEvent;
@@ -57,6 +60,7 @@ pub use review::{Action, Decided, Decision, NewDecision, ReviewedPayment};
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};
 pub use wallets::{Balance, NewWallet, Wallet};
+pub use webhooks::{NewWebhook, Webhook, WebhookChange};
 
 /// All queries, over whatever runs them.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod devnet;
+mod events;
 mod health;
 mod history;
 mod keygen;
@@ -11,6 +12,7 @@ mod registry;
 mod send;
 mod sign;
 mod wallet;
+mod webhook;
 
 use crate::cli::{Cli, Command, Idempotency};
 use crate::context::Context;
@@ -27,6 +29,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keygen(args) => keygen::run(&context, args),
         Command::Node(command) => node::run(&context, command),
         Command::Wallet(command) => wallet::run(&context, *command),
+        Command::Webhook(command) => webhook::run(&context, command),
+        Command::Events(args) => events::run(&context, &args),
         Command::Health => health::run(&context),
         Command::Devnet(args) => devnet::run(&context, args),
         Command::Sign(args) => sign::run(&context, &args),
