@@ -4,12 +4,14 @@
 //! * [`response`]: what they get.
 //! * [`access`]: who may do what.
 //! * [`problem`]: every error, its status and its text, in one place.
+//! * [`p2p`]: what registries say to each other.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
 pub mod access;
 pub mod cursor;
 pub mod jcs;
 pub mod json;
+pub mod p2p;
 pub mod problem;
 pub mod request;
 pub mod response;

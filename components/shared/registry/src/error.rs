@@ -1,5 +1,6 @@
 //! Why the registry does not do what it was asked for.
 
+use duxnet_api::problem::Problem;
 use duxnet_store::StoreError;
 use duxnet_wallet::WalletError;
 
@@ -12,4 +13,16 @@ pub enum RegistryError {
     /// The wallet refused or failed.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// What a peer brings is not taken.
+    #[error("{}: {}", .0.code.name(), .0.detail.as_deref().unwrap_or_default())]
+    Refused(Problem),
+    /// `registry_key` is not set, or not valid.
+    #[error("the registry has no key to sign with")]
+    NoRegistryKey,
+}
+
+impl From<Problem> for RegistryError {
+    fn from(problem: Problem) -> Self {
+        RegistryError::Refused(problem)
+    }
 }

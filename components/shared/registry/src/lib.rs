@@ -5,6 +5,7 @@
 //! SQL or the SDK.
 
 mod error;
+pub mod peers;
 mod tick;
 
 pub use error::RegistryError;

@@ -81,6 +81,9 @@ impl DatabaseError {
             || self.violates("coin_not_spendable")
             || self.violates("sends_stopped")
             || self.violates("ledger_moved")
+            || self.violates("peer_limit_reached")
+            || self.violates("peer_invite_invalid")
+            || self.violates("peer_subject_moved")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.

@@ -14,6 +14,8 @@ mod migrate;
 pub mod native;
 mod nodes;
 mod payments;
+mod peer_outbox;
+mod peers;
 mod pool;
 mod row;
 mod signatures;
@@ -32,6 +34,8 @@ pub use nodes::{Node, NodeChange};
 pub use payments::{
     FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Reservation, UnderWay,
 };
+pub use peer_outbox::{News, PeerTurn, Publication, Queued, Retry};
+pub use peers::{KnownPeer, PeerMessage, PeerRow, PeerWord, Reported, Welcome, Welcomed};
 pub use pool::POOL_MAX_AGE_SECONDS;
 pub use signatures::SignatureUse;
 pub use transactions::{HistoryFilter, StoredTransaction};

@@ -7,6 +7,7 @@ mod address;
 mod amount;
 mod hash;
 mod name;
+pub mod net;
 mod timestamp;
 pub mod transaction;
 
