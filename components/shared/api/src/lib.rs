@@ -4,7 +4,7 @@
 //! * [`response`]: what they get.
 //! * [`access`]: who may do what.
 //! * [`problem`]: every error, its status and its text, in one place.
-//! * [`p2p`]: what registries say to each other.
+//! * [`p2p`]: what registries say to each other; [`peers`]: the routes around that.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
 pub mod access;
@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod jcs;
 pub mod json;
 pub mod p2p;
+pub mod peers;
 pub mod problem;
 pub mod request;
 pub mod response;

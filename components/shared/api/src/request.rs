@@ -464,9 +464,9 @@ pub fn expect_no_query(query: &str) -> Result<(), Problem> {
     parameters(query, &[]).map(|_| ())
 }
 
-struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
-fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
+pub(crate) fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         if !allowed.contains(&key.as_ref()) {
@@ -490,14 +490,14 @@ fn parameters(query: &str, allowed: &[&str]) -> Result<Parameters, Problem> {
 }
 
 impl Parameters {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
-    fn page(&self) -> Result<Page, Problem> {
+    pub(crate) fn page(&self) -> Result<Page, Problem> {
         let limit = match self.get("limit") {
             None => DEFAULT_PAGE_ENTRIES,
             Some(text) => text

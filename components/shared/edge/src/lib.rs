@@ -13,6 +13,8 @@ mod context;
 mod database;
 pub mod encryption;
 pub mod health;
+pub mod peer_pages;
+pub mod peers;
 mod problem;
 pub mod render;
 mod serve;

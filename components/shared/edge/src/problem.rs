@@ -73,6 +73,8 @@ fn registry_problem(error: &RegistryError) -> Problem {
     match error {
         RegistryError::Store(error) => store_problem(error),
         RegistryError::Wallet(error) => problem_of(error),
+        RegistryError::Refused(problem) => problem.clone(),
+        RegistryError::NoRegistryKey => Problem::new(Code::Misconfigured),
     }
 }
 

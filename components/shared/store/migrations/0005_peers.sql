@@ -52,6 +52,8 @@ CREATE TABLE peers (
     window_count INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     created_by VARCHAR,
+    -- Who blocked it, or let it speak again.
+    decided_by VARCHAR,
     signature_hash VARCHAR,
     signature_expires_at INTEGER
 );

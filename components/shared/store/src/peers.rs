@@ -482,7 +482,7 @@ impl<D: Database> Store<D> {
         by: &str,
     ) -> Result<bool, StoreError> {
         self.changed(
-            "UPDATE peers SET created_by = ?2,
+            "UPDATE peers SET decided_by = ?2,
                 state = CASE WHEN ?3 THEN 'blocked' WHEN state = 'blocked' THEN 'joining' ELSE state END,
                 hello_due = 1, sync_after = 0, failures = 0, next_try_at = 0, pong_for = NULL
              WHERE peer_id = ?1 AND state <> 'leaving' RETURNING id",

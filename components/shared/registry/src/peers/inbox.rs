@@ -1,6 +1,6 @@
 //! What peers say.
 
-use super::{Peering, after};
+use super::{Peering, private};
 use crate::RegistryError;
 use duxnet_api::p2p::{Delivery, Envelope, Hello, MAX_HOPS, MessageType, Payload};
 use duxnet_api::problem::{Code, Problem};
@@ -336,30 +336,6 @@ impl<D: Database, C: Clock> Peering<'_, D, C> {
             )),
         }
     }
-
-    /// Makes an invitation: its token, and until when. Only its hash is kept.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn invite(
-        &self,
-        by: &str,
-        seconds: i64,
-    ) -> Result<(String, Timestamp), RegistryError> {
-        let now = self.clock.now();
-        let expires_at = after(now, seconds);
-        let token = self.store.random_token().await?;
-        self.store
-            .insert_invite(&sha256_hex(token.as_bytes()), by, now, expires_at)
-            .await?;
-        Ok((token, expires_at))
-    }
-}
-
-fn private(address: &str) -> RegistryError {
-    RegistryError::Refused(Problem::invalid_value(format!(
-        "{address} is in a private network; private_networks is deny"
-    )))
 }
 
 fn taken(is_new: bool) -> Taken {

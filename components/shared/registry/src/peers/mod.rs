@@ -1,6 +1,7 @@
 //! This registry among others: what it takes from its peers ([`Peering::receive`]) and what it tells
 //! them ([`Peering::run`]).
 
+mod admin;
 mod inbox;
 mod outbox;
 mod policy;
@@ -9,6 +10,8 @@ mod turn;
 pub use inbox::{Newcomer, Taken};
 pub use outbox::{Reply, RunReport};
 
+use crate::RegistryError;
+use duxnet_api::problem::Problem;
 use duxnet_store::Store;
 use duxnet_units::net::{is_public_host, registry_host};
 use duxnet_units::{Network, NodeId, Timestamp};
@@ -142,6 +145,12 @@ impl PeerSettings {
             .collect();
         json!(list).to_string()
     }
+}
+
+fn private(address: &str) -> RegistryError {
+    RegistryError::Refused(Problem::invalid_value(format!(
+        "{address} is in a private network; private_networks is deny"
+    )))
 }
 
 /// So many seconds from then.
