@@ -592,3 +592,221 @@ fn public_key(object: &Object) -> Result<PublicKey, Problem> {
     PublicKey::parse(text(object, "public_key")?)
         .map_err(|e| Problem::invalid_request(format!("public_key {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use proptest::prelude::*;
+
+    const VECTORS: &str = include_str!("../../../../tests/fixtures/peer_messages.json");
+    const DOCUMENTATION: &str = include_str!("../../../../docs/peers.md");
+
+    fn vectors() -> Vec<Value> {
+        serde_json::from_str(VECTORS).unwrap_or_default()
+    }
+
+    fn network(vector: &Value) -> Network {
+        match vector["network"].as_str() {
+            Some("main") => Network::Main,
+            Some("test") => Network::Test,
+            _ => Network::Regtest,
+        }
+    }
+
+    fn parse(message: &Value) -> Envelope {
+        let object = json::parse_object(message.to_string().as_bytes()).unwrap();
+        Envelope::parse(object).unwrap()
+    }
+
+    #[test]
+    fn the_vectors_hold() {
+        assert_eq!(vectors().len(), 4);
+        for vector in vectors() {
+            let message = vector["message"].as_object().unwrap();
+            let text = signing_string(network(&vector), message).unwrap();
+            assert_eq!(text, vector["signing_string"].as_str().unwrap());
+            let seed = hex::decode(vector["secret_key"].as_str().unwrap()).unwrap();
+            let key = SigningKey::from_bytes(&seed.try_into().unwrap());
+            let signature = hex::encode(key.sign(text.as_bytes()).to_bytes());
+            assert_eq!(signature, message[SIGNATURE].as_str().unwrap());
+            let public = PublicKey::parse(vector["public_key"].as_str().unwrap()).unwrap();
+            let envelope = parse(&vector["message"]);
+            assert!(envelope.is_signed_by(&public, network(&vector)));
+            let other = match network(&vector) {
+                Network::Main => Network::Test,
+                Network::Test | Network::Regtest => Network::Main,
+            };
+            assert!(!envelope.is_signed_by(&public, other));
+            envelope.payload().unwrap();
+            // What is passed on verifies as what came.
+            let again: Value = serde_json::from_str(&envelope.text()).unwrap();
+            assert!(parse(&again).is_signed_by(&public, network(&vector)));
+        }
+    }
+
+    #[test]
+    fn the_documentations_example_is_what_is_sent() {
+        let (_, rest) = DOCUMENTATION.split_once("```json\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let delivery = Delivery::parse(example.as_bytes()).unwrap();
+        assert_eq!((delivery.to.as_str(), delivery.hops), ("registry_b", 0));
+        let public = PublicKey::parse(vectors()[0]["public_key"].as_str().unwrap()).unwrap();
+        assert!(delivery.envelope.is_signed_by(&public, Network::Main));
+        for message_type in MessageType::ALL {
+            let name = format!("`{}`", message_type.name());
+            assert!(DOCUMENTATION.contains(&name), "{name} is not documented");
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_read_strictly() {
+        let good = vectors()[0]["message"].clone();
+        let fault = |key: &str, value: Value| {
+            let mut message = good.clone();
+            message[key] = value;
+            let object = json::parse_object(message.to_string().as_bytes()).unwrap();
+            Envelope::parse(object).unwrap_err().detail.unwrap()
+        };
+        for (key, bad) in [
+            ("message_type", json!("gossip")),
+            ("message_type", json!(1)),
+            ("sender_id", json!("a b")),
+            ("sender_id", json!("admin")),
+            ("sender_address", json!("https://a.example/path")),
+            ("sender_address", json!("ftp://a.example")),
+            ("timestamp", json!("1704067200")),
+            ("timestamp", json!(1704067200.5)),
+            ("timestamp", json!(-1)),
+            ("timestamp", json!(1_704_067_200_000_i64)),
+            ("message_id", json!("short")),
+            ("message_id", json!("x".repeat(65))),
+            ("message_id", json!("a/b/c/d/e")),
+            ("payload", json!([])),
+            ("signature", json!(null)),
+            ("path", json!([])),
+        ] {
+            assert!(fault(key, bad.clone()).contains(key), "{key}: {bad}");
+        }
+        for key in MEMBERS {
+            let mut message = good.as_object().unwrap().clone();
+            message.remove(key);
+            assert!(Envelope::parse(message).is_err(), "{key}");
+        }
+    }
+
+    fn payload(message_type: &str, payload: Value) -> Result<Payload, Problem> {
+        let mut message = vectors()[0]["message"].clone();
+        message["message_type"] = json!(message_type);
+        message["payload"] = payload;
+        parse(&message).payload()
+    }
+
+    #[test]
+    fn payloads_are_checked_by_their_type() {
+        let txid = "ab".repeat(32);
+        let long: Vec<String> = (0..65).map(|n| format!("c{n}")).collect();
+        for (message_type, bad) in [
+            ("hello", json!({})),
+            ("hello", json!({"public_key": "00"})),
+            (
+                "hello",
+                json!({"public_key": "01".to_owned() + &"00".repeat(31)}),
+            ),
+            ("peers", json!({})),
+            ("peers", json!({"peers": [{"id": "x"}]})),
+            ("peers", json!({"peers": vec![json!({}); 21]})),
+            ("node_update", json!({})),
+            ("node_update", json!({"node_id": "a b"})),
+            ("node_update", json!({"node_id": "n", "status": "ON LINE"})),
+            (
+                "node_update",
+                json!({"node_id": "n", "address": "x".repeat(257)}),
+            ),
+            (
+                "node_update",
+                json!({"node_id": "n", "capabilities": ["A"]}),
+            ),
+            ("node_update", json!({"node_id": "n", "capabilities": long})),
+            ("node_update", json!({"node_id": "n", "withdrawn": "yes"})),
+            ("health_broadcast", json!({"node_id": "n", "health": 101})),
+            (
+                "health_broadcast",
+                json!({"node_id": "n", "reputation": -1}),
+            ),
+            ("wallet_info", json!({"node_id": "n", "address": ""})),
+            ("transaction_notification", json!({"node_id": "n"})),
+            (
+                "transaction_notification",
+                json!({"node_id": "n", "txid": "00"}),
+            ),
+            (
+                "transaction_notification",
+                json!({"node_id": "n", "txid": txid, "height": -1}),
+            ),
+            ("balance_update", json!({"node_id": "n", "balance": 5})),
+            ("balance_update", json!({"node_id": "n", "balance": "1.5"})),
+            (
+                "balance_update",
+                json!({"node_id": "n", "balance": "99999999999999999999"}),
+            ),
+        ] {
+            let result = payload(message_type, bad.clone());
+            assert!(result.is_err(), "{message_type} {bad}");
+        }
+        let Ok(Payload::About(about)) = payload(
+            "transaction_notification",
+            json!({"node_id": "n", "txid": txid, "event": "payment.sent", "amount": "5", "new": [1]}),
+        ) else {
+            panic!("a good one is refused");
+        };
+        assert_eq!(about.reference, txid);
+        assert_eq!(
+            about.body,
+            Some(json!({"event": "payment.sent", "amount": "5"}))
+        );
+        let Ok(Payload::About(about)) =
+            payload("balance_update", json!({"node_id": "n", "withdrawn": true}))
+        else {
+            panic!("a withdrawal is refused");
+        };
+        assert_eq!(about.body, None);
+    }
+
+    #[test]
+    fn the_age_may_be_24_hours_back_and_30_seconds_ahead() {
+        let envelope = parse(&vectors()[0]["message"]);
+        let code = |now: i64| envelope.check_age(now).map_err(|problem| problem.code);
+        let at = envelope.timestamp;
+        assert_eq!(code(at + 86_400), Ok(()));
+        assert_eq!(code(at + 86_401), Err(Code::MessageStale));
+        assert_eq!(code(at - 30), Ok(()));
+        assert_eq!(code(at - 31), Err(Code::MessageAhead));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Delivery::parse(&bytes);
+        }
+
+        #[test]
+        fn no_change_of_a_byte_verifies(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let vector = vectors()[0].clone();
+            let text = delivery(&parse_node_id("b").unwrap(), 0, &vector["message"].to_string());
+            let mut bytes = text.clone().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let public = PublicKey::parse(vector["public_key"].as_str().unwrap()).unwrap();
+            if let Ok(changed) = Delivery::parse(&bytes) {
+                let original = Delivery::parse(text.as_bytes()).unwrap();
+                prop_assert!(
+                    changed.envelope.object == original.envelope.object
+                        || !changed.envelope.is_signed_by(&public, Network::Main)
+                        // Hex in either case is one signature.
+                        || changed.envelope.object[SIGNATURE] != original.envelope.object[SIGNATURE]
+                );
+            }
+        }
+    }
+}

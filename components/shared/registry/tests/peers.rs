@@ -950,3 +950,95 @@ proptest! {
         prop_assert_eq!(world.at("left").reports(), world.at("right").reports());
     }
 }
+
+/// What can happen to three registries.
+#[derive(Clone, Debug)]
+enum Happening {
+    Change(usize, u8),
+    Share(usize, bool),
+    Cut(usize, usize),
+    Heal,
+    Run(usize),
+    Wait(i64),
+    Replay(prop::sample::Index),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let who = 0..3_usize;
+    prop_oneof![
+        4 => (who.clone(), 0..3_u8).prop_map(|(who, node)| Happening::Change(who, node)),
+        1 => (who.clone(), any::<bool>()).prop_map(|(who, on)| Happening::Share(who, on)),
+        1 => (who.clone(), 0..3_usize).prop_map(|(one, other)| Happening::Cut(one, other)),
+        1 => Just(Happening::Heal),
+        6 => who.prop_map(Happening::Run),
+        2 => (1..3000_i64).prop_map(Happening::Wait),
+        2 => any::<prop::sample::Index>().prop_map(Happening::Replay),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happened_when_it_is_over_all_know_the_same_and_it_is_so(
+        happenings in proptest::collection::vec(happening(), 1..40),
+    ) {
+        let names = ["a", "b", "c"];
+        let world = World::of(&names);
+        for name in names {
+            for node in 0..3 {
+                world.at(name).node(&format!("{name}{node}"));
+            }
+        }
+        for (step, happening) in happenings.iter().enumerate() {
+            match happening {
+                Happening::Change(who, node) => {
+                    let name = names[*who];
+                    world.at(name).sql(&format!(
+                        "UPDATE nodes SET address = 'step-{step}:1' WHERE node_id = '{name}{node}'"
+                    ));
+                }
+                Happening::Share(who, on) => {
+                    let registry = world.at(names[*who]);
+                    let mut settings = registry.settings.borrow_mut();
+                    settings.sharing = vec![Sharing::Presence];
+                    if *on {
+                        settings.sharing.push(Sharing::Health);
+                    }
+                }
+                Happening::Cut(one, other) => world.cut(names[*one], names[*other]),
+                Happening::Heal => world.heal(),
+                Happening::Run(who) => {
+                    world.run(names[*who]);
+                }
+                Happening::Wait(seconds) => world.clock.0.set(world.clock.0.get() + seconds),
+                Happening::Replay(index) => {
+                    let record = world.record.borrow().clone();
+                    if !record.is_empty() {
+                        let (_, to, request) = index.get(&record);
+                        // Signed anew: the database alone must stop it.
+                        let mut anew = request.clone();
+                        anew.headers[2].1 = format!("replay-{step}");
+                        block_on(world.hand_over(to, &anew));
+                    }
+                }
+            }
+        }
+        world.heal();
+        world.clock.0.set(world.clock.0.get() + 2000);
+        world.settle();
+        for name in names {
+            let registry = world.at(name);
+            prop_assert_eq!(registry.reports(), world.at("a").reports());
+            prop_assert_eq!(registry.number("SELECT COUNT(*) FROM peer_outbox"), 0);
+            for origin in names {
+                let truth = world.at(origin).sql("SELECT node_id, address FROM nodes ORDER BY node_id");
+                let told = registry.sql(&format!(
+                    "SELECT node_id, body ->> 'address' FROM peer_reports WHERE origin = '{origin}' AND topic = 'node'
+                     ORDER BY node_id"
+                ));
+                prop_assert_eq!(truth, told, "{} of {}", name, origin);
+            }
+        }
+    }
+}
