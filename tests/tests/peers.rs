@@ -760,8 +760,23 @@ fn a_run_wants_the_schedules_token() {
     assert_eq!(report["enabled"], true);
 }
 
+/// The nodes that the peer heard of, and the messages that told them, in order.
+fn registered(fake: &FakePeer) -> (Vec<String>, Vec<String>) {
+    let messages = fake.link.messages("home", "node_register");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    messages
+        .iter()
+        .map(|message| {
+            (
+                text(&message["payload"]["node_id"]),
+                text(&message["message_id"]),
+            )
+        })
+        .unzip()
+}
+
 #[test]
-fn runs_at_once_send_each_message_once() {
+fn runs_at_once_send_each_message_once_and_one_run_sends_them_in_order() {
     let chain = Chain::start();
     let fake = FakePeer::new("fake");
     let home = among(&chain, Planned::new("home"), &[&fake]);
@@ -769,22 +784,18 @@ fn runs_at_once_send_each_message_once() {
     for number in 0..10 {
         home.node(&format!("node_{number}"));
     }
+    home.run();
+    let (nodes, ids) = registered(&fake);
+    assert_eq!(nodes.len(), 10);
+    assert!(ids.is_sorted(), "{ids:?}");
+    for number in 10..20 {
+        home.node(&format!("node_{number}"));
+    }
     in_parallel(4, |_| home.run());
     home.run_now();
-    let messages = fake.link.messages("home", "node_register");
-    let nodes: Vec<String> = messages
-        .iter()
-        .map(|message| message["payload"]["node_id"].as_str().unwrap().to_owned())
-        .collect();
-    let mut once = nodes.clone();
-    once.sort();
-    once.dedup();
-    assert_eq!(once.len(), 10);
-    assert_eq!(nodes.len(), 10);
-    // In the order in which they were made.
-    let ids: Vec<_> = messages
-        .iter()
-        .map(|m| m["message_id"].to_string())
-        .collect();
-    assert!(ids.is_sorted(), "{ids:?}");
+    let (mut nodes, _) = registered(&fake);
+    assert_eq!(nodes.len(), 20);
+    nodes.sort();
+    nodes.dedup();
+    assert_eq!(nodes.len(), 20);
 }

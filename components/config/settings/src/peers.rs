@@ -3,7 +3,7 @@
 use crate::check::{Checker, Variables, text};
 use crate::notifications::{is_key, key_fault};
 use duxnet_units::NodeId;
-use duxnet_units::net::registry_host;
+use duxnet_units::is_registry_address;
 
 /// The variables of this group.
 pub const NAMES: [&str; 7] = [
@@ -95,7 +95,7 @@ pub fn peers(variables: &Variables) -> Result<Option<Peers>, Vec<String>> {
         |text| is_id(text).then(|| text.to_owned()),
     );
     let address = checker.value("registry_address", ADDRESS, |text| {
-        registry_host(text).is_some().then(|| text.to_owned())
+        is_registry_address(text).then(|| text.to_owned())
     });
     let peers = match checker.text("peers") {
         None => Some(Vec::new()),
@@ -149,7 +149,7 @@ fn parse_peers(text: &str) -> Option<Vec<Peer>> {
         let (id, rest) = entry.trim().split_once('=')?;
         let (address, key) = rest.split_once('#')?;
         if !is_id(id)
-            || registry_host(address).is_none()
+            || !is_registry_address(address)
             || !is_key(key)
             || peers.iter().any(|p| p.id == id)
         {

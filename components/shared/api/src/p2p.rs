@@ -6,7 +6,7 @@ use crate::json::{self, Object};
 use crate::problem::{Code, Problem};
 use crate::request::parse_node_id;
 use crate::signing::PublicKey;
-use duxnet_units::net::registry_host;
+use duxnet_units::is_registry_address;
 use duxnet_units::{Amount, Capability, Network, NodeId, Txid};
 use serde_json::{Value, json};
 
@@ -258,7 +258,7 @@ impl Envelope {
             .find(|known| known.name() == name)
             .ok_or_else(|| Problem::invalid_request("message_type is not known"))?;
         let sender_address = text(&object, "sender_address")?;
-        if registry_host(sender_address).is_none() {
+        if !is_registry_address(sender_address) {
             return Err(Problem::invalid_request(
                 "sender_address must be http:// or https://, host and port, without a path",
             ));
@@ -477,7 +477,7 @@ fn introduced(payload: &Object) -> Result<Vec<Introduced>, Problem> {
             .as_object()
             .ok_or_else(|| Problem::invalid_request("payload.peers must be a list of objects"))?;
         let address = text(peer, "address")?;
-        if registry_host(address).is_none() {
+        if !is_registry_address(address) {
             return Err(Problem::invalid_request("a peer's address is none"));
         }
         let id = parse_node_id(text(peer, "id")?)

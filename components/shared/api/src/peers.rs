@@ -5,7 +5,7 @@ use crate::request::{Fields, Page, parse_node_id};
 use crate::response::Time;
 use crate::signing::PublicKey;
 use duxnet_units::NodeId;
-use duxnet_units::net::registry_host;
+use duxnet_units::is_registry_address;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,7 +81,7 @@ impl JoinPeer {
                 .ok_or_else(|| Problem::invalid_request(format!("{key} must be a string")))
         };
         let address = text("address")?;
-        if registry_host(address).is_none() {
+        if !is_registry_address(address) {
             return Err(Problem::invalid_value(
                 "address must be http:// or https://, host and port, without a path",
             ));

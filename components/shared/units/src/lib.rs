@@ -8,6 +8,7 @@ mod amount;
 mod hash;
 mod name;
 pub mod net;
+mod registry_address;
 mod timestamp;
 pub mod transaction;
 
@@ -15,4 +16,5 @@ pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use hash::{BlockHash, HashError, OutPoint, Txid};
 pub use name::{Capability, IdempotencyKey, NameError, NodeId, WalletName};
+pub use registry_address::{is_public_registry, is_registry_address};
 pub use timestamp::{Timestamp, TimestampError};

@@ -1,105 +1,205 @@
-//! Addresses of other services: which are well formed, and which are on the public internet.
+//! Where the service may send a request that a stranger asked for (server-side request forgery).
+//!
+//! A URL is read by the parser that later sends the request, so that both see the same host. What a
+//! name resolves to only the host knows: `private_networks` of runtime-host, and Spin's
+//! `block_networks`, judge the addresses again.
 
+use http::Uri;
+use ip_network::{Ipv4Network, Ipv6Network};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Longest address of a registry, bytes.
-const MAX_ADDRESS_BYTES: usize = 256;
-
-/// Names that lead to private networks whatever they resolve to.
-const PRIVATE_NAMES: [&str; 6] = [
+/// Longest URL, bytes.
+pub const MAX_URL_BYTES: usize = 512;
+/// Longest name (RFC 1035), bytes.
+const MAX_NAME_BYTES: usize = 253;
+/// Longest part of a name, bytes.
+const MAX_LABEL_BYTES: usize = 63;
+/// Names that are not of the public DNS: RFC 6761, 6762, 8375, 9476, ICANN's `internal`, and what
+/// Spin gives to components.
+const PRIVATE_SUFFIXES: [&str; 12] = [
     "localhost",
     "local",
     "internal",
-    "lan",
-    "home.arpa",
     "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "localdomain",
+    "home.arpa",
+    "alt",
+    "onion",
 ];
 
-/// The host of a registry's address: `http://` or `https://`, a host, perhaps a port, nothing else.
-/// None for any other text.
-#[must_use]
-pub fn registry_host(address: &str) -> Option<&str> {
-    let rest = address
-        .strip_prefix("http://")
-        .or_else(|| address.strip_prefix("https://"))?;
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            host.parse::<Ipv6Addr>().ok()?;
-            (host, port)
+/// Whether requests may go into private networks, and be plain http there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Public addresses, https.
+    Public,
+    /// Anywhere, https or http.
+    Anywhere,
+}
+
+/// Why a URL is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No URL, or one that is too long.
+    #[error("must be an absolute URL of at most {MAX_URL_BYTES} visible ASCII characters")]
+    Malformed,
+    /// Another scheme.
+    #[error("must begin with https://")]
+    Scheme,
+    /// User or password in it.
+    #[error("must not have a user or password")]
+    UserInfo,
+    /// `#...`
+    #[error("must not have a fragment")]
+    Fragment,
+    /// Port 0.
+    #[error("has a port that is none")]
+    Port,
+    /// Neither an address as it is usually written nor a name.
+    #[error("has a host that is neither a name nor an address in its usual form")]
+    Host,
+    /// A name or an address that is not public.
+    #[error("must lead to a public host")]
+    Private,
+}
+
+/// A URL that requests may be sent to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target(String);
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn parse(text: &str, reach: Reach) -> Result<Self, TargetError> {
+        if text.len() > MAX_URL_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(TargetError::Malformed);
         }
-        None => rest.find(':').map_or((rest, ""), |at| rest.split_at(at)),
-    };
-    let is_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| {
-            digits.bytes().all(|b| b.is_ascii_digit())
-                && digits.parse::<u16>().is_ok_and(|port| port != 0)
-        });
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
-    (address.len() <= MAX_ADDRESS_BYTES && !host.is_empty() && host.bytes().all(allowed) && is_port)
-        .then_some(host)
+        if text.contains('#') {
+            return Err(TargetError::Fragment);
+        }
+        let uri: Uri = text.parse().map_err(|_| TargetError::Malformed)?;
+        let authority = uri.authority().ok_or(TargetError::Malformed)?;
+        if authority.as_str().contains('@') {
+            return Err(TargetError::UserInfo);
+        }
+        match (uri.scheme_str(), reach) {
+            (Some("https"), _) | (Some("http"), Reach::Anywhere) => {}
+            _ => return Err(TargetError::Scheme),
+        }
+        let has_port = authority.as_str().len() > authority.host().len();
+        if has_port && matches!(authority.port_u16(), None | Some(0)) {
+            return Err(TargetError::Port);
+        }
+        match (Host::parse(authority.host())?.is_public(), reach) {
+            (true, _) | (false, Reach::Anywhere) => Ok(Target(text.to_owned())),
+            (false, Reach::Public) => Err(TargetError::Private),
+        }
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// Whether a host, an IP address (without brackets) or a name, may be on the public internet. What a
-/// name resolves to is not known here; whoever connects has to look again.
-#[must_use]
-pub fn is_public_host(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return is_public_ip(ip);
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
-    let Some(last) = host.rsplit('.').next().filter(|last| !last.is_empty()) else {
-        return false;
-    };
-    // A last label of digits is an IPv4 address in one of its odd forms: 127.1, 0x7f.1, 2130706433.
-    let is_numeric =
-        last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") && last.len() > 1;
-    let is_private = PRIVATE_NAMES.iter().any(|name| {
-        host.strip_suffix(name)
+}
+
+enum Host<'a> {
+    Address(IpAddr),
+    Name(&'a str),
+}
+
+impl<'a> Host<'a> {
+    /// Addresses only as they are usually written: what some resolver would read as another one
+    /// (`0x7f.1`, `2130706433`, `127.1`) is refused.
+    fn parse(text: &'a str) -> Result<Self, TargetError> {
+        if let Some(inside) = text.strip_prefix('[') {
+            let inside = inside.strip_suffix(']').ok_or(TargetError::Host)?;
+            let address: Ipv6Addr = inside.parse().map_err(|_| TargetError::Host)?;
+            return Ok(Host::Address(address.into()));
+        }
+        if let Ok(address) = text.parse::<Ipv4Addr>() {
+            return Ok(Host::Address(address.into()));
+        }
+        let is_label = |label: &str| {
+            (1..=MAX_LABEL_BYTES).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        // No top-level domain begins with a digit; what does is an address in disguise.
+        let top = text.rsplit('.').next().unwrap_or_default();
+        if text.len() > MAX_NAME_BYTES
+            || !text.split('.').all(is_label)
+            || top.starts_with(|c: char| c.is_ascii_digit())
+        {
+            return Err(TargetError::Host);
+        }
+        Ok(Host::Name(text))
+    }
+
+    fn is_public(&self) -> bool {
+        match self {
+            Host::Address(address) => is_public(*address),
+            Host::Name(name) => is_public_name(name),
+        }
+    }
+}
+
+fn is_public_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_under = |suffix: &&str| {
+        name.strip_suffix(*suffix)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    !is_numeric && !is_private && host.contains('.')
-}
-
-/// Whether an IP address is on the public internet.
-#[must_use]
-pub fn is_public_ip(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation()
-        || a == 0
-        || a >= 240
-        // Shared address space, protocol assignments, benchmarks.
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, ..] = ip.segments();
-    // What embeds an IPv4 address reaches that one: mapped, compatible, NAT64, 6to4.
-    let [.., c, d] = ip.segments();
-    let embedded = match ip.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some((c, d)),
-        [0x2002, c, d, ..] => Some((c, d)),
-        _ => None,
     };
-    if let Some((c, d)) = embedded {
-        let ([w, x], [y, z]) = (c.to_be_bytes(), d.to_be_bytes());
-        return is_public_v4(Ipv4Addr::new(w, x, y, z));
+    name.contains('.') && !PRIVATE_SUFFIXES.iter().any(is_under)
+}
+
+/// Whether this is an address of the public internet, for one machine. Everything that IANA's
+/// special-purpose registries set apart is not, and neither is an IPv6 address that stands for an
+/// IPv4 one (mapped, translated, 6to4, Teredo).
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            Ipv4Network::from(v4).is_global()
+                && !v4.is_multicast()
+                && !is_within_v4(v4, [192, 0, 0, 0], 24)
+                && !is_within_v4(v4, [192, 88, 99, 0], 24)
+        }
+        IpAddr::V6(v6) => {
+            // Only 2000::/3 is given out.
+            is_within_v6(v6, 0x2000_0000, 3)
+                && Ipv6Network::from(v6).is_global()
+                // Protocol assignments, Teredo and ORCHID among them; 6to4; documentation (RFC 9637).
+                && !is_within_v6(v6, 0x2001_0000, 23)
+                && !is_within_v6(v6, 0x2002_0000, 16)
+                && !is_within_v6(v6, 0x3fff_0000, 20)
+        }
     }
-    // Global unicast, but for Teredo and documentation.
-    first & 0xe000 == 0x2000 && !(first == 0x2001 && (second == 0 || second == 0xdb8))
+}
+
+fn is_within_v4(address: Ipv4Addr, network: [u8; 4], bits: u8) -> bool {
+    Ipv4Network::new(network.into(), bits).is_ok_and(|network| network.contains(address))
+}
+
+/// `network` is the first 32 bits.
+fn is_within_v6(address: Ipv6Addr, network: u32, bits: u8) -> bool {
+    let first = Ipv6Addr::from_bits(u128::from(network) << 96);
+    Ipv6Network::new(first, bits).is_ok_and(|network| network.contains(address))
 }
 
 #[cfg(test)]
@@ -107,77 +207,174 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn public(url: &str) -> Result<Target, TargetError> {
+        Target::parse(url, Reach::Public)
+    }
+
     #[test]
-    fn an_address_is_scheme_host_and_port_and_nothing_else() {
-        assert_eq!(registry_host("https://a.example:8443"), Some("a.example"));
-        assert_eq!(registry_host("http://127.0.0.1"), Some("127.0.0.1"));
-        assert_eq!(registry_host("http://[::1]:9"), Some("::1"));
-        for bad in [
-            "",
-            "a.example",
-            "ftp://a.example",
-            "http://",
-            "http://a/",
-            "http://a?x",
-            "http://u@a",
-            "http://a:0",
-            "http://a:99999",
-            "http://a:",
-            "http://a:+1",
-            "http://a b",
-            "http://[::1",
-            "http://[a]",
+    fn public_https_urls_are_taken_as_they_are() {
+        for url in [
+            "https://example.com",
+            "https://example.com/hook?x=1",
+            "https://EXAMPLE.com:8443/hook",
+            "https://xn--bcher-kva.example.org/",
+            "https://a_b.example.com/",
+            "https://93.184.216.34/hook",
+            "https://[2606:4700::1111]:443/hook",
         ] {
-            assert_eq!(registry_host(bad), None, "{bad}");
+            assert_eq!(public(url).map(|target| target.to_string()), Ok(url.into()));
         }
     }
 
     #[test]
-    fn private_hosts_in_every_disguise_are_not_public() {
-        for private in [
-            "localhost",
-            "LOCALHOST.",
-            "x.localhost",
-            "db.internal",
-            "printer.local",
-            "host",
-            "127.0.0.1",
-            "127.1",
+    fn what_is_no_plain_url_is_refused() {
+        for (url, why) in [
+            ("", TargetError::Malformed),
+            ("example.com", TargetError::Scheme),
+            ("/hook", TargetError::Malformed),
+            ("https:///hook", TargetError::Malformed),
+            ("https://exämple.com/", TargetError::Malformed),
+            ("https://example.com/a b", TargetError::Malformed),
+            ("https://example.com/\r\nx: y", TargetError::Malformed),
+            ("http://example.com/", TargetError::Scheme),
+            ("ftp://example.com/", TargetError::Scheme),
+            ("file://example.com/etc/passwd", TargetError::Scheme),
+            ("https://me@example.com/", TargetError::UserInfo),
+            ("https://example.com@127.0.0.1/", TargetError::UserInfo),
+            ("https://example.com/#top", TargetError::Fragment),
+            ("https://example.com:0/", TargetError::Port),
+            ("https://example.com:/", TargetError::Port),
+            ("https://example..com/", TargetError::Host),
+            ("https://example.com./", TargetError::Host),
+            ("https://-a.example.com/", TargetError::Host),
+        ] {
+            assert_eq!(public(url), Err(why), "{url}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(MAX_URL_BYTES));
+        assert_eq!(public(&long), Err(TargetError::Malformed));
+    }
+
+    #[test]
+    fn addresses_in_disguise_are_none() {
+        for host in [
             "2130706433",
-            "0x7f.0.0.1",
             "0x7f000001",
+            "017700000001",
+            "127.1",
+            "127.0.0.0x1",
+            "0177.0.0.1",
+            "0127.0.0.1",
+            "127.0.0.1.",
+            "example.1",
+        ] {
+            let found = public(&format!("https://{host}/"));
+            assert_eq!(found, Err(TargetError::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn private_hosts_are_refused_unless_they_are_allowed() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "intranet",
+            "printer.local",
+            "metadata.google.internal",
+            "settings.spin.internal",
+            "router.home.arpa",
+            "self.alt",
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
             "10.0.0.1",
-            "172.16.5.4",
+            "172.16.0.1",
+            "172.31.255.255",
             "192.168.1.1",
             "169.254.169.254",
             "100.64.0.1",
-            "0.0.0.0",
-            "255.255.255.255",
+            "192.0.0.9",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
             "224.0.0.1",
-            "::",
-            "::1",
-            "fe80::1",
-            "fc00::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "ff02::1",
-            "",
-            ".",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "[::]",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:93.184.216.34]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::1]",
+            "[100::1]",
+            "[2001::1]",
+            "[2001:10::1]",
+            "[2001:db8::1]",
+            "[2002:7f00:1::1]",
+            "[3fff::1]",
+            "[5f00::1]",
+            "[fc00::1]",
+            "[fd12:3456::1]",
+            "[fe80::1]",
+            "[fec0::1]",
+            "[ff02::1]",
+            "[ff0e::1]",
         ] {
-            assert!(!is_public_host(private), "{private}");
+            let url = format!("https://{host}/hook");
+            assert_eq!(public(&url), Err(TargetError::Private), "{host}");
+            assert!(Target::parse(&url, Reach::Anywhere).is_ok(), "{host}");
         }
-        for public in ["a.example", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"] {
-            assert!(is_public_host(public), "{public}");
+        assert!(Target::parse("http://127.0.0.1:8080/", Reach::Anywhere).is_ok());
+        assert_eq!(
+            Target::parse("ftp://127.0.0.1/", Reach::Anywhere),
+            Err(TargetError::Scheme)
+        );
+        assert_eq!(
+            Target::parse("http://2130706433/", Reach::Anywhere),
+            Err(TargetError::Host)
+        );
+    }
+
+    #[test]
+    fn neighbours_of_private_networks_are_public() {
+        for text in [
+            "9.255.255.255",
+            "11.0.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "169.253.255.255",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "223.255.255.255",
+            "2001:200::1",
+            "2003::1",
+            "2a00::1",
+            "3ffe::1",
+        ] {
+            assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_panics(text in ".{0,80}") {
-            let _ = (registry_host(&text), is_public_host(&text));
+        fn no_text_makes_it_panic(text in "\\PC*", tail in "[a-z0-9.:@/#\\[\\]%-]*") {
+            let _ = Target::parse(&text, Reach::Public);
+            let _ = Target::parse(&format!("https://{tail}"), Reach::Public);
+        }
+
+        #[test]
+        fn an_address_is_judged_the_same_inside_a_url(bits in any::<u32>()) {
+            let address = Ipv4Addr::from_bits(bits);
+            let url = format!("https://{address}/");
+            prop_assert_eq!(public(&url).is_ok(), is_public(address.into()));
         }
     }
 }

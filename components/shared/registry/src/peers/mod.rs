@@ -13,8 +13,7 @@ pub use outbox::{Reply, RunReport};
 use crate::RegistryError;
 use duxnet_api::problem::Problem;
 use duxnet_store::Store;
-use duxnet_units::net::{is_public_host, registry_host};
-use duxnet_units::{Network, NodeId, Timestamp};
+use duxnet_units::{Network, NodeId, Timestamp, is_public_registry, is_registry_address};
 use serde_json::json;
 
 /// What peers are told of nodes.
@@ -122,7 +121,7 @@ impl PeerSettings {
     /// of by the operator.
     #[must_use]
     pub fn allows(&self, address: &str) -> bool {
-        registry_host(address).is_some_and(|host| self.private_networks || is_public_host(host))
+        is_registry_address(address) && (self.private_networks || is_public_registry(address))
     }
 
     fn static_peer(&self, id: &NodeId) -> Option<&StaticPeer> {
