@@ -41,6 +41,14 @@ impl HostOptions {
         self
     }
 
+    /// With these variables as well; they win.
+    pub fn and(mut self, others: &HostOptions) -> Self {
+        for (name, value) in &others.variables {
+            self = self.variable(name, value);
+        }
+        self
+    }
+
     /// State and log of the host are here; several hosts can share them.
     pub fn folder(mut self, folder: &Arc<TempDir>) -> Self {
         self.folder = Some(Arc::clone(folder));

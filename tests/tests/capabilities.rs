@@ -120,7 +120,7 @@ fn no_world_allows_what_its_component_does_not_use_of_chain_database_network_and
 }
 
 #[test]
-fn only_gateway_and_outbox_reach_the_network_and_only_what_pays_can_sign() {
+fn only_gateway_and_outboxes_reach_the_network_and_only_what_pays_can_sign() {
     let mut network = Names::new();
     let mut signer = Names::new();
     let mut variables = Names::new();
@@ -146,7 +146,10 @@ fn only_gateway_and_outbox_reach_the_network_and_only_what_pays_can_sign() {
             .map(|name| (*name).to_owned())
             .collect::<Names>()
     };
-    assert_eq!(network, names(&["flopcoin-core", "webhook-outbox"]));
+    assert_eq!(
+        network,
+        names(&["flopcoin-core", "peer-outbox", "webhook-outbox"])
+    );
     assert_eq!(
         signer,
         names(&["node-deregister", "wallet-release", "wallet-send"])

@@ -286,6 +286,66 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
         "monitoring",
         "an_alert_is_listed_until_an_operator_has_looked",
     ),
+    (
+        "/p2p/messages",
+        "POST",
+        "peers",
+        "every_message_that_is_not_right_is_refused_with_its_code_and_counted",
+    ),
+    (
+        "/internal/peers/run",
+        "POST",
+        "peers",
+        "a_run_wants_the_schedules_token",
+    ),
+    (
+        "/peers",
+        "GET",
+        "peers",
+        "peers_are_shown_to_operators_only_and_page_by_page",
+    ),
+    (
+        "/peers/nodes",
+        "GET",
+        "peers",
+        "two_registries_tell_each_other_of_their_nodes",
+    ),
+    (
+        "/peers/balances",
+        "GET",
+        "peers",
+        "what_operator_and_node_agree_to_is_told_and_shown_as_hearsay",
+    ),
+    (
+        "/peers/invites",
+        "POST",
+        "peers",
+        "an_invited_registry_comes_in_once_and_is_told_everything",
+    ),
+    (
+        "/peers/join",
+        "POST",
+        "peers",
+        "an_invited_registry_comes_in_once_and_is_told_everything",
+    ),
+    (
+        "/peers/:peer_id/block",
+        "POST",
+        "peers",
+        "an_operator_blocks_unblocks_and_forgets",
+    ),
+    (
+        "/peers/:peer_id/unblock",
+        "POST",
+        "peers",
+        "an_operator_blocks_unblocks_and_forgets",
+    ),
+    (
+        "/peers/:peer_id/forget",
+        "POST",
+        "peers",
+        "an_operator_blocks_unblocks_and_forgets",
+    ),
 ];
 
 /// The public routes.

@@ -2,6 +2,8 @@
 
 use crate::check::{Checker, Variables, text};
 use crate::notifications::{is_key, key_fault};
+use duxnet_units::NodeId;
+use duxnet_units::is_registry_address;
 
 /// The variables of this group.
 pub const NAMES: [&str; 7] = [
@@ -16,8 +18,6 @@ pub const NAMES: [&str; 7] = [
 const REGISTRY_ID: &str = "registry_id";
 /// 32 bytes, hex: the seed of the registry's Ed25519 key.
 pub const REGISTRY_KEY: &str = "registry_key";
-/// Longest address, bytes.
-const MAX_ADDRESS_BYTES: usize = 256;
 
 /// A peer that the operator names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,11 +91,11 @@ pub fn peers(variables: &Variables) -> Result<Option<Peers>, Vec<String>> {
     }
     let id = checker.value(
         REGISTRY_ID,
-        "1 to 64 characters of A-Z a-z 0-9 . _ -",
+        "1 to 64 characters of A-Z a-z 0-9 . _ -, no word that routes use",
         |text| is_id(text).then(|| text.to_owned()),
     );
     let address = checker.value("registry_address", ADDRESS, |text| {
-        is_address(text).then(|| text.to_owned())
+        is_registry_address(text).then(|| text.to_owned())
     });
     let peers = match checker.text("peers") {
         None => Some(Vec::new()),
@@ -138,21 +138,9 @@ pub fn peers(variables: &Variables) -> Result<Option<Peers>, Vec<String>> {
 
 const ADDRESS: &str = "http:// or https://, host and port, without a path";
 
+/// A registry signs its requests as a node does, so its id is one.
 fn is_id(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// Whether this is the address of a registry: scheme, host and perhaps port, nothing else.
-#[must_use]
-pub fn is_address(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b);
-        !rest.is_empty() && text.len() <= MAX_ADDRESS_BYTES && rest.bytes().all(allowed)
-    })
+    NodeId::parse(text).is_ok()
 }
 
 fn parse_peers(text: &str) -> Option<Vec<Peer>> {
@@ -160,7 +148,11 @@ fn parse_peers(text: &str) -> Option<Vec<Peer>> {
     for entry in text.split(',') {
         let (id, rest) = entry.trim().split_once('=')?;
         let (address, key) = rest.split_once('#')?;
-        if !is_id(id) || !is_address(address) || !is_key(key) || peers.iter().any(|p| p.id == id) {
+        if !is_id(id)
+            || !is_registry_address(address)
+            || !is_key(key)
+            || peers.iter().any(|p| p.id == id)
+        {
             return None;
         }
         peers.push(Peer {

@@ -141,6 +141,16 @@ pub const RULES: &[Rule] = &[
         "/internal/tracker/resume-sends",
         Identity::Scheduler,
     ),
+    rule("POST", "/p2p/messages", Identity::Peer),
+    rule("POST", "/internal/peers/run", Identity::Scheduler),
+    rule("GET", "/peers", Identity::Operator),
+    rule("POST", "/peers/invites", Identity::Operator),
+    rule("POST", "/peers/join", Identity::Operator),
+    rule("POST", "/peers/:peer_id/block", Identity::Operator),
+    rule("POST", "/peers/:peer_id/unblock", Identity::Operator),
+    rule("POST", "/peers/:peer_id/forget", Identity::Operator),
+    rule("GET", "/peers/nodes", Identity::Anyone),
+    rule("GET", "/peers/balances", Identity::Operator),
 ];
 
 /// Whom a route admits for a method; none for what is not in the table.

@@ -7,6 +7,7 @@
 //! * [`monitoring`]: what operators ask and get, and whom a wallet may pay.
 //! * [`problem`]: every error, its status and its text, in one place.
 //! * [`webhooks`]: webhooks and events.
+//! * [`p2p`]: what registries say to each other; [`peers`]: the routes around that.
 //! * [`signing`] and [`jcs`]: what a node signs and how it is checked.
 
 pub mod access;
@@ -15,6 +16,8 @@ pub mod jcs;
 pub mod json;
 pub mod monitoring;
 pub mod nodes;
+pub mod p2p;
+pub mod peers;
 pub mod problem;
 pub mod request;
 pub mod response;

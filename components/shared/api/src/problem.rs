@@ -95,6 +95,30 @@ pub enum Code {
     DatabaseUnavailable,
     /// The service's settings are at fault.
     Misconfigured,
+    /// This registry has no id, and so no peers.
+    PeersDisabled,
+    /// A message for another registry.
+    Misdirected,
+    /// A message without a valid signature of the registry that it names.
+    MessageForged,
+    /// A message that is too old.
+    MessageStale,
+    /// A message from the future: one of two clocks is wrong.
+    MessageAhead,
+    /// A message of a registry that is not known here.
+    UnknownOrigin,
+    /// A message that only its own sender may bring, or about what is not the sender's.
+    WrongOrigin,
+    /// A message that was passed on too often.
+    TooManyHops,
+    /// Too many messages of one peer in a minute.
+    PeerLimitExceeded,
+    /// An invitation that was used, has expired, or never was.
+    InviteInvalid,
+    /// No peer of that id.
+    PeerNotFound,
+    /// The peer stands in the settings, and only there it can be taken out.
+    PeerStatic,
     /// Anything else; the log has the cause.
     Internal,
 }
@@ -175,6 +199,18 @@ impl Code {
                 (503, "database_unavailable", "Database unavailable", true)
             }
             Code::Misconfigured => (503, "misconfigured", "Service misconfigured", true),
+            Code::PeersDisabled => (404, "peers_disabled", "No peers here", false),
+            Code::Misdirected => (421, "misdirected", "For another registry", false),
+            Code::MessageForged => (403, "message_forged", "Message forged", false),
+            Code::MessageStale => (422, "message_stale", "Message too old", false),
+            Code::MessageAhead => (422, "message_ahead", "Message from the future", true),
+            Code::UnknownOrigin => (403, "unknown_origin", "Unknown registry", false),
+            Code::WrongOrigin => (403, "wrong_origin", "Not the sender's to say", false),
+            Code::TooManyHops => (422, "too_many_hops", "Passed on too often", false),
+            Code::PeerLimitExceeded => (429, "peer_limit_exceeded", "Too many messages", true),
+            Code::InviteInvalid => (403, "invite_invalid", "Invitation not valid", false),
+            Code::PeerNotFound => (404, "peer_not_found", "Peer not found", false),
+            Code::PeerStatic => (409, "peer_static", "Peer stands in the settings", false),
             Code::Internal => (500, "internal", "Internal error", true),
         };
         Row {

@@ -40,11 +40,11 @@ impl Authenticated {
 }
 
 /// A signature as sent, in either form.
-struct Claim {
-    signer: NodeId,
+pub(crate) struct Claim {
+    pub(crate) signer: NodeId,
     timestamp: i64,
     nonce: String,
-    signature: String,
+    pub(crate) signature: String,
     content: Vec<u8>,
 }
 
@@ -237,6 +237,18 @@ impl Context {
         claim: &Claim,
         key: Option<&PublicKey>,
     ) -> Result<Option<SignatureUse>, Failure> {
+        let (text, signature) = self.signed(call, claim)?;
+        let is_right = key.is_some_and(|key| key.verifies(&text, &claim.signature));
+        Ok(is_right.then_some(signature))
+    }
+
+    /// What is signed, if it is fresh, and what keeps it from being used again. The signature is not
+    /// checked.
+    pub(crate) fn signed(
+        &self,
+        call: &Call,
+        claim: &Claim,
+    ) -> Result<(String, SignatureUse), Problem> {
         let now = self.clock.now().unix_seconds();
         signing::check_timestamp(claim.timestamp, now).map_err(|fault| {
             let mut problem = Problem::authentication(fault.to_string());
@@ -253,13 +265,11 @@ impl Context {
             content: &claim.content,
         }
         .to_string();
-        if !key.is_some_and(|key| key.verifies(&text, &claim.signature)) {
-            return Ok(None);
-        }
-        Ok(Some(SignatureUse {
+        let signature = SignatureUse {
             hash: signing::sha256_hex(text.as_bytes()),
             expires_at: claim.timestamp + signing::MAX_AGE_SECONDS,
-        }))
+        };
+        Ok((text, signature))
     }
 }
 
@@ -274,7 +284,7 @@ fn unsigned(node: &NodeId) -> Caller {
     }
 }
 
-fn header_claim(call: &Call) -> Result<Claim, Failure> {
+pub(crate) fn header_claim(call: &Call) -> Result<Claim, Failure> {
     let header = |name: &str| {
         call.header(name)
             .ok_or_else(|| Problem::authentication(format!("{name} is missing or not readable")))

@@ -13,6 +13,7 @@ use std::cell::Cell;
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
 /// What precedes the name of a path's parameter in such a header.
 const PARAMETER_PREFIX: &str = "spin-path-match-";
+const PEER_ID_PARAMETER: &str = "spin-path-match-peer-id";
 const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The route that led here, as in spin.toml; set by the host alone.
@@ -173,6 +174,15 @@ impl Call {
     #[must_use]
     pub fn path_parameter(&self) -> Option<&str> {
         self.header(NODE_ID_PARAMETER)
+    }
+
+    /// The path's `:peer_id`.
+    ///
+    /// # Errors
+    /// 422 for a text that is no registry's id.
+    pub fn peer_id(&self) -> Result<NodeId, Problem> {
+        self.header(PEER_ID_PARAMETER)
+            .map_or_else(|| Err(Problem::new(Code::NotFound)), parse_node_id)
     }
 
     /// The path's `:transaction`, where the route has one: a txid or a payment's id.

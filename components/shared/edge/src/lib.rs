@@ -16,6 +16,8 @@ pub mod health;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod monitoring;
+pub mod peer_pages;
+pub mod peers;
 mod problem;
 pub mod registry;
 pub mod render;

@@ -78,6 +78,8 @@ fn registry_problem(error: &RegistryError) -> Problem {
         RegistryError::NodeDeregistered(node) => Problem::node_deregistered(node),
         RegistryError::KeyReused => problem_of(&WalletError::KeyReused),
         RegistryError::Webhook(error) => webhooks::problem(error),
+        RegistryError::Refused(problem) => problem.clone(),
+        RegistryError::NoRegistryKey => Problem::new(Code::Misconfigured),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why the registry does not do what it was asked for.
 
 use crate::webhooks::WebhookError;
+use duxnet_api::problem::Problem;
 use duxnet_store::StoreError;
 use duxnet_units::NodeId;
 use duxnet_wallet::WalletError;
@@ -26,4 +27,16 @@ pub enum RegistryError {
     /// A webhook cannot be made or used so.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// What a peer brings is not taken.
+    #[error("{}: {}", .0.code.name(), .0.detail.as_deref().unwrap_or_default())]
+    Refused(Problem),
+    /// `registry_key` is not set, or not valid.
+    #[error("the registry has no key to sign with")]
+    NoRegistryKey,
+}
+
+impl From<Problem> for RegistryError {
+    fn from(problem: Problem) -> Self {
+        RegistryError::Refused(problem)
+    }
 }

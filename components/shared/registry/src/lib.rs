@@ -9,6 +9,7 @@ mod error;
 pub mod health;
 mod heartbeat;
 pub mod outbox;
+pub mod peers;
 pub mod recipients;
 pub mod reputation;
 #[cfg(test)]

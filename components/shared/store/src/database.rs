@@ -92,6 +92,9 @@ impl DatabaseError {
             || self.violates("wallet_is_so_already")
             || self.violates("rule_of_another_kind")
             || self.violates("rule_limit_reached")
+            || self.violates("peer_limit_reached")
+            || self.violates("peer_invite_invalid")
+            || self.violates("peer_subject_moved")
     }
 
     /// Whether another connection's lock was in the way; a repeat may pass.

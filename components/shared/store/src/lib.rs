@@ -22,6 +22,8 @@ mod monitor;
 pub mod native;
 mod nodes;
 mod payments;
+mod peer_outbox;
+mod peers;
 mod pool;
 mod recipients;
 mod reputation;
@@ -53,6 +55,8 @@ pub use payments::{
     FIRST_PAUSE_SECONDS, Input, NewPayment, Payment, PaymentState, Quota, Refusal, Reservation,
     Signing, UnderWay,
 };
+pub use peer_outbox::{News, PeerTurn, Publication, Queued, Retry};
+pub use peers::{KnownPeer, PeerMessage, PeerRow, PeerWord, Reported, Welcome, Welcomed};
 pub use pool::POOL_MAX_AGE_SECONDS;
 pub use recipients::{Recipient, RecipientChange, RecipientList, RecipientPolicy};
 pub use reputation::{Judgement, PaymentPoints, ReputationEvent};

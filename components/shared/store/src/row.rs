@@ -112,6 +112,15 @@ impl Columns {
         NodeId::parse(&text).map_err(|_| corrupt(column, &Value::Text(text)))
     }
 
+    pub(crate) fn optional_node_id(
+        &mut self,
+        column: &'static str,
+    ) -> Result<Option<NodeId>, StoreError> {
+        self.optional_text(column)?
+            .map(|text| NodeId::parse(&text).map_err(|_| corrupt(column, &Value::Text(text))))
+            .transpose()
+    }
+
     pub(crate) fn txid(&mut self, column: &'static str) -> Result<Txid, StoreError> {
         self.optional_txid(column)?
             .ok_or_else(|| corrupt(column, &Value::Null))

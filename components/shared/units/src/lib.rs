@@ -9,6 +9,7 @@ mod hash;
 mod name;
 pub mod net;
 mod registry;
+mod registry_address;
 mod timestamp;
 pub mod transaction;
 
@@ -17,4 +18,5 @@ pub use amount::{Amount, AmountError};
 pub use hash::{BlockHash, HashError, OutPoint, Txid};
 pub use name::{Capability, IdempotencyKey, NameError, NodeId, WalletName};
 pub use registry::{Conduct, Match, NodeStatus, Share};
+pub use registry_address::{is_public_registry, is_registry_address};
 pub use timestamp::{Timestamp, TimestampError};
