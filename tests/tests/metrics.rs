@@ -104,6 +104,26 @@ fn a_failed_payment_is_counted_with_its_reason() {
 }
 
 #[test]
+fn held_payments_wrong_signatures_and_alerts_are_counted() {
+    let world = World::start();
+    let node = world.funded_node("node_001", &["100"]);
+    let hold = "UPDATE monitor_rules SET action = 'hold', threshold_count = 1 WHERE kind = 'burst_of_sends'";
+    world.books().connection().execute(hold, []).unwrap();
+    node.pay(&world.chain.foreign_address(), "10")
+        .expect_status(202);
+    let mut signing = node.signing();
+    signing.network = duxnet_units::Network::Main;
+    let headers = node.headers(&signing, "GET", "/wallet/node_001", b"");
+    let reply = node.try_send("GET", "/wallet/node_001", b"", &headers);
+    reply.unwrap().expect_status(401);
+    let found = read(&world.host);
+    assert_eq!(found["duxnet_payments{state=\"held\"}"], 1.0);
+    assert_eq!(found["duxnet_payments{state=\"reserved\"}"], 0.0);
+    assert_eq!(found["duxnet_failed_signatures_total{of=\"node\"}"], 1.0);
+    assert_eq!(found["duxnet_alerts_total{severity=\"medium\"}"], 1.0);
+}
+
+#[test]
 fn nodes_have_labels_only_where_the_operator_asks_for_them() {
     let chain = Chain::start();
     for (setting, expected) in [("false", 0), ("true", 1)] {
@@ -145,6 +165,12 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
     // What has never happened has no figure.
     let set = "UPDATE chain_state SET watchdog_drift = 0, watchdog_at = synced_at";
     world.books().connection().execute(set, []).unwrap();
+    for name in ["alerts", "webhook_deliveries_ended"] {
+        let sql = "INSERT INTO count_up (name, label, value) VALUES (?, 'x', 1)";
+        world.books().connection().execute(sql, [name]).unwrap();
+    }
+    let peer = "INSERT INTO peers (peer_id, address, public_key, source, created_at) VALUES ('b', '', '', 'static', 1)";
+    world.books().connection().execute(peer, []).unwrap();
     world
         .books()
         .connection()

@@ -115,6 +115,49 @@ const FAMILIES: &[Family] = &[
         "duxnet_address_pool",
         "Addresses ready for new wallets.",
     ),
+    gauge(
+        "wallets_frozen",
+        "duxnet_wallets_frozen",
+        "Wallets that an operator has frozen.",
+    ),
+    by(
+        "severity",
+        counter(
+            "alerts",
+            "duxnet_alerts_total",
+            "Alerts of suspicious activity.",
+        ),
+    ),
+    by(
+        "of",
+        counter(
+            "failed_signatures",
+            "duxnet_failed_signatures_total",
+            "Wrong signatures, of registered nodes' ids and others.",
+        ),
+    ),
+    gauge(
+        "webhook_deliveries",
+        "duxnet_webhook_deliveries",
+        "Messages that webhooks are still to get.",
+    ),
+    by(
+        "outcome",
+        counter(
+            "webhook_deliveries_ended",
+            "duxnet_webhook_deliveries_ended_total",
+            "Messages that webhooks got, or will not get.",
+        ),
+    ),
+    by(
+        "state",
+        gauge("peers", "duxnet_peers", "Other registries by state."),
+    ),
+    gauge(
+        "peer_outbox",
+        "duxnet_peer_outbox",
+        "Messages that other registries are still to get.",
+    ),
     by("status", gauge("nodes", "duxnet_nodes", "Nodes by status.")),
     by(
         "node_id",

@@ -49,3 +49,14 @@ BEGIN
     INSERT INTO count_up (name, label, value)
         SELECT 'confirm_seconds_sum', '', MAX(NEW.updated_at - NEW.created_at, 0) WHERE NEW.state = 'confirmed';
 END;
+
+CREATE TRIGGER alerts_counted AFTER INSERT ON alerts
+BEGIN
+    INSERT INTO count_up (name, label, value) VALUES ('alerts', NEW.severity, 1);
+END;
+
+CREATE TRIGGER webhook_deliveries_counted AFTER UPDATE OF status ON webhook_deliveries WHEN NEW.status <> OLD.status
+BEGIN
+    INSERT INTO count_up (name, label, value)
+        SELECT 'webhook_deliveries_ended', NEW.status, 1 WHERE NEW.status IN ('delivered', 'failed');
+END;

@@ -23,6 +23,12 @@ const SAMPLES: &str = "
     UNION ALL SELECT 'wallets_florins', 'confirmed', COALESCE(SUM(confirmed), 0) FROM wallets
     UNION ALL SELECT 'wallets_florins', 'pending', COALESCE(SUM(pending), 0) FROM wallets
     UNION ALL SELECT 'wallets_florins', 'reserved', COALESCE(SUM(reserved), 0) FROM wallets
+    UNION ALL SELECT 'wallets_frozen', '', COUNT(*) FROM wallets WHERE frozen_at IS NOT NULL
+    UNION ALL SELECT 'failed_signatures', 'node', failed_signatures FROM monitor_state
+    UNION ALL SELECT 'failed_signatures', 'stranger', strangers_signatures FROM monitor_state
+    UNION ALL SELECT 'webhook_deliveries', '', COUNT(*) FROM webhook_deliveries WHERE status = 'pending'
+    UNION ALL SELECT 'peers', state, COUNT(*) FROM peers GROUP BY state
+    UNION ALL SELECT 'peer_outbox', '', COUNT(*) FROM peer_outbox
     UNION ALL SELECT 'address_pool', '', COUNT(*) FROM address_pool
     UNION ALL SELECT 'ledger_height', '', height FROM chain_state WHERE height IS NOT NULL
     UNION ALL SELECT 'chain_height', '', tip_height FROM chain_state WHERE tip_height IS NOT NULL
