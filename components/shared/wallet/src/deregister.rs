@@ -71,10 +71,17 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let had_left = before.status == NodeStatus::Deregistered;
         let payment = match self.pay_out(chain, caller, order, had_left).await {
             Ok(payment) => payment,
-            // Another request has paid everything out meanwhile.
-            Err(WalletError::WalletInactive | WalletError::InsufficientBalance { .. })
-                if self.holds(caller).await? == Balance::default() =>
-            {
+            // Another request is paying everything out, or has done so meanwhile.
+            Err(
+                error @ (WalletError::WalletInactive | WalletError::InsufficientBalance { .. }),
+            ) => {
+                let holds = self.holds(caller).await?;
+                if !holds.reserved.is_zero() {
+                    return Err(WalletError::WalletNotEmpty(holds));
+                }
+                if holds != Balance::default() {
+                    return Err(error);
+                }
                 self.leave(caller, false).await?;
                 return self.departure(caller, None, true).await;
             }
