@@ -494,7 +494,7 @@ Messages are signed with the public key that is printed (Standard Webhooks, v1a)
     Create {
         /// Where to: https, a public host
         #[arg(value_name = "URL")]
-        url: String,
+        endpoint: String,
         /// A type, `payment.*` or `*`; may be given several times [default: everything]
         #[arg(long = "event", value_name = "TYPE")]
         event_types: Vec<String>,

@@ -38,10 +38,10 @@ pub fn run(context: &Context, command: WebhookCommand) -> Result<(), Failure> {
     let enabled = |enabled: bool| json!({ "enabled": enabled }).to_string();
     match command {
         WebhookCommand::Create {
-            url,
+            endpoint,
             event_types,
             idempotency,
-        } => own.create(&url, &event_types, idempotency),
+        } => own.create(&endpoint, &event_types, idempotency),
         WebhookCommand::List => own.list(),
         WebhookCommand::Show(webhook) => own.show(&webhook.id),
         WebhookCommand::Delete(webhook) => {
