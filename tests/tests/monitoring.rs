@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use tests::{
-    Node, Reply, World, as_operator, eventually, in_parallel, request, run_payments, with_operators,
+    Node, Reply, TRACKER_TOKEN, World, as_operator, eventually, in_parallel, request, run_payments,
+    with_operators,
 };
 
 const FLOP: u64 = 100_000_000;
@@ -509,4 +510,20 @@ fn the_operators_routes_are_for_operators() {
         .expect_problem(401, "authentication_failed");
     let books = world.books();
     assert_eq!(books.count("SELECT COUNT(*) FROM decisions"), 0);
+}
+
+#[test]
+fn the_run_wants_the_schedules_token() {
+    let world = World::start();
+    let url = format!("{}/internal/payments/run", world.host.url());
+    let run = |authorization: &str| {
+        request("POST", &url, &[("authorization", authorization)], b"").unwrap()
+    };
+    let done = run(&format!("Bearer {TRACKER_TOKEN}")).expect_status(200);
+    assert_eq!(done.json(), json!({"success": true, "made": 0, "left": 0}));
+    for wrong in ["", "Bearer ", "Bearer another-token-than-that"] {
+        run(wrong).expect_problem(401, "authentication_failed");
+    }
+    let get = request("GET", &url, &[], b"").unwrap();
+    get.expect_problem(405, "method_not_allowed");
 }

@@ -224,7 +224,7 @@ const TESTED: &[(&str, &str, &str, &str)] = &[
         "/internal/payments/run",
         "POST",
         "monitoring",
-        "a_held_payment_is_released_and_made_once",
+        "the_run_wants_the_schedules_token",
     ),
     (
         "/operator/alerts",

@@ -84,7 +84,7 @@ CREATE TABLE alerts (
     wallet_id INTEGER,
     -- payments.payment_id, where a payment is the cause.
     payment_id VARCHAR,
-    -- Time divided by the rule's window. Null for what holds.
+    -- When the window began: time is divided into them. Null for what holds.
     period INTEGER,
     -- A JSON object: what was found, and the threshold. Amounts are florins as text.
     figures VARCHAR NOT NULL,
@@ -232,7 +232,7 @@ BEGIN
     );
     INSERT INTO alerts (rule, severity, action, node_id, wallet_id, period, figures, created_at)
         SELECT name, severity, CASE action WHEN 'hold' THEN 'alert' ELSE action END, NEW.node_id,
-            (SELECT id FROM wallets WHERE node_id = NEW.node_id), NEW.at / window_seconds,
+            (SELECT id FROM wallets WHERE node_id = NEW.node_id), NEW.at - NEW.at % window_seconds,
             json_object('failed_signatures', found, 'threshold_count', threshold_count, 'window_seconds', window_seconds),
             NEW.at
         FROM (
@@ -253,7 +253,7 @@ CREATE TRIGGER screen_payment_insert INSTEAD OF INSERT ON screen_payment
 BEGIN
     INSERT INTO alerts (rule, severity, action, node_id, wallet_id, payment_id, period, figures, created_at)
         SELECT name, severity, action, node_id, wallet_id, payment_id,
-            CASE WHEN action <> 'hold' THEN created_at / window_seconds END, figures, created_at
+            CASE WHEN action <> 'hold' THEN created_at - created_at % window_seconds END, figures, created_at
         FROM (
             SELECT r.name, r.severity, r.action, r.window_seconds, p.node_id, p.wallet_id, p.payment_id, p.created_at,
                 CASE r.kind
@@ -320,7 +320,7 @@ CREATE TRIGGER watch_events_insert INSTEAD OF INSERT ON watch_events
 BEGIN
     INSERT INTO alerts (rule, severity, action, node_id, wallet_id, period, figures, created_at)
         SELECT name, severity, action, (SELECT node_id FROM wallets WHERE id = wallet_id), wallet_id,
-            happened_at / window_seconds,
+            happened_at - happened_at % window_seconds,
             json_object('before', CAST(was AS TEXT), 'after', CAST(became AS TEXT), 'event', sequence,
                 'threshold_share', threshold_share, 'threshold_amount', CAST(threshold_amount AS TEXT),
                 'window_seconds', window_seconds),

@@ -56,14 +56,18 @@ pub fn look_up(context: &Context, key: &NodeKey) -> Result<Answer, Failure> {
 
 fn wallet_text(view: &View, at: &str) -> String {
     let text = |field: &str| view.text(&format!("{at}/{field}"));
-    pairs(&[
+    let mut rows = vec![
         ("node id", text("node_id")),
         ("wallet", text("wallet_name")),
         ("address", text("address")),
         ("balance", view.flop(&format!("{at}/balance"))),
         ("active", text("is_active")),
         ("created", text("created_at")),
-    ])
+    ];
+    if view.string(&format!("{at}/frozen_reason")).is_some() {
+        rows.push(("frozen", text("frozen_reason")));
+    }
+    pairs(&rows)
 }
 
 fn balance(context: &Context) -> Result<(), Failure> {
