@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 /// The header with the path's `:node_id`, set by Spin's router and by ours.
 const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
-const PEER_ID_PARAMETER: &str = "spin-path-match-peer_id";
+const PEER_ID_PARAMETER: &str = "spin-path-match-peer-id";
 const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The route that led here, as in spin.toml; set by the host alone.
