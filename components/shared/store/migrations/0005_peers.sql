@@ -34,6 +34,7 @@ CREATE TABLE peers (
     -- What our first hello shows.
     invite VARCHAR,
     hello_due INTEGER NOT NULL DEFAULT 1,
+    -- Counts what it should hear of other peers; 0: nothing.
     introduce_due INTEGER NOT NULL DEFAULT 0,
     -- The ping that wants an answer.
     pong_for VARCHAR,
@@ -74,12 +75,12 @@ END;
 -- The others hear of one that is new, where peers introduce their peers.
 CREATE TRIGGER peers_arrived AFTER INSERT ON peers WHEN NEW.state = 'active'
 BEGIN
-    UPDATE peers SET introduce_due = 1 WHERE state = 'active' AND id <> NEW.id;
+    UPDATE peers SET introduce_due = introduce_due + 1 WHERE state = 'active' AND id <> NEW.id;
 END;
 
 CREATE TRIGGER peers_answered AFTER UPDATE OF state ON peers WHEN NEW.state = 'active' AND OLD.state = 'joining'
 BEGIN
-    UPDATE peers SET introduce_due = 1 WHERE state = 'active' AND id <> NEW.id;
+    UPDATE peers SET introduce_due = introduce_due + 1 WHERE state = 'active' AND id <> NEW.id;
 END;
 
 -- How often what was refused.
@@ -238,7 +239,7 @@ BEGIN
     -- The address of a static peer is the operator's word. Whoever greets us knows us already.
     UPDATE peers SET
         address = CASE WHEN source = 'static' THEN address ELSE NEW.data END,
-        state = 'active', hello_due = 0, invite = NULL, sync_after = 0, introduce_due = 1
+        state = 'active', hello_due = 0, invite = NULL, sync_after = 0, introduce_due = introduce_due + 1
         WHERE NEW.kind = 'hello' AND peer_id = NEW.peer_id AND state NOT IN ('blocked', 'leaving');
     DELETE FROM peer_outbox WHERE NEW.kind = 'goodbye' AND peer_id = NEW.peer_id;
     UPDATE peers SET state = 'gone', hello_due = 1, sync_after = 0, pong_for = NULL
@@ -446,7 +447,6 @@ BEGIN
     );
     UPDATE peer_subjects SET told_revision = NEW.revision, told_hash = NEW.hash, told_message = NEW.message_id, told_at = NEW.at
         WHERE topic = NEW.topic AND node_id = NEW.node_id AND reference = NEW.reference;
-    INSERT INTO peer_seen (origin, message_id, expires_at) VALUES (NEW.origin, NEW.message_id, NEW.at + 172800);
     INSERT INTO peer_merge (origin, topic, node_id, reference, said_at, message_id, body, envelope, hops, received_from, at)
         VALUES (NEW.origin, NEW.topic, NEW.node_id, NEW.reference, NEW.said_at, NEW.message_id, NEW.body, NEW.envelope,
             0, NULL, NEW.at);

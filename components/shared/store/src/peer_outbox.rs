@@ -317,8 +317,8 @@ impl<D: Database> Store<D> {
     pub async fn peer_greeted(&self, peer: &PeerTurn, at: Timestamp) -> Result<(), StoreError> {
         self.database
             .query(
-                "UPDATE peers SET state = 'active', hello_due = 0, invite = NULL, sync_after = 0, introduce_due = 1,
-                    failures = 0, sent_at = ?
+                "UPDATE peers SET state = 'active', hello_due = 0, invite = NULL, sync_after = 0,
+                    introduce_due = introduce_due + 1, failures = 0, sent_at = ?
                  WHERE peer_id = ? AND state IN ('joining', 'active', 'parked')",
                 vec![at.unix_seconds().into(), peer.peer_id.as_str().into()],
             )
@@ -340,38 +340,46 @@ impl<D: Database> Store<D> {
         Ok(())
     }
 
-    /// The peer knows of the others.
+    /// Other active peers, for this one to know: JSON list of {id, address, public_key}, the newest
+    /// first; and what `introduce_due` counts at that moment.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn peer_introduced(&self, peer: &PeerTurn) -> Result<(), StoreError> {
+    pub async fn introductions(
+        &self,
+        peer: &PeerTurn,
+        limit: u32,
+    ) -> Result<(String, i64), StoreError> {
+        let row = self
+            .first(
+                "SELECT json_group_array(json_object('id', peer_id, 'address', address, 'public_key', public_key)),
+                    (SELECT introduce_due FROM peers WHERE peer_id = ?1)
+                 FROM (SELECT * FROM peers WHERE state = 'active' AND peer_id <> ?1 ORDER BY id DESC LIMIT ?2)",
+                vec![peer.peer_id.as_str().into(), limit.into()],
+            )
+            .await?
+            .ok_or_else(|| StoreError::Corrupt {
+                column: "peers",
+                value: "no row".to_owned(),
+            })?;
+        let mut columns = Columns::of(row);
+        let list = columns.text("peers")?;
+        let due = columns.optional_integer("peers.introduce_due")?;
+        Ok((list, due.unwrap_or(0)))
+    }
+
+    /// The peer knows of the others, but for those that came after `due` was read.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn peer_introduced(&self, peer: &PeerTurn, due: i64) -> Result<(), StoreError> {
         self.database
             .query(
-                "UPDATE peers SET introduce_due = 0 WHERE peer_id = ?",
-                vec![peer.peer_id.as_str().into()],
+                "UPDATE peers SET introduce_due = 0 WHERE peer_id = ? AND introduce_due = ?",
+                vec![peer.peer_id.as_str().into(), due.into()],
             )
             .await?;
         Ok(())
-    }
-
-    /// Other active peers, for this one to know: JSON list of {id, address, public_key}, those it may
-    /// know least first.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn introductions(&self, peer: &PeerTurn, limit: u32) -> Result<String, StoreError> {
-        let row = self
-            .first(
-                "SELECT json_group_array(json_object('id', peer_id, 'address', address, 'public_key', public_key)) FROM (
-                    SELECT * FROM peers WHERE state = 'active' AND peer_id <> ? ORDER BY id DESC LIMIT ?
-                 )",
-                vec![peer.peer_id.as_str().into(), limit.into()],
-            )
-            .await?;
-        match row {
-            Some(row) => Columns::of(row).text("peers"),
-            None => Ok("[]".to_owned()),
-        }
     }
 
     /// Queues the next page of reports that the peer was not told, unless they are older than

@@ -198,10 +198,15 @@ impl<D: Database, C: Clock, L: Line, S: Signer> Turn<'_, D, C, L, S> {
             store.peer_ponged(self.peer, ping).await?;
         }
         if self.peer.introduce_due || is_greeted {
-            if self.peering.settings.exchange {
-                go_on!(self, self.introduce().await?);
+            let limit = u32::try_from(MAX_INTRODUCED).unwrap_or(1);
+            let (list, due) = store.introductions(self.peer, limit).await?;
+            let list: Value = serde_json::from_str(&list).unwrap_or_default();
+            let is_empty = list.as_array().is_none_or(Vec::is_empty);
+            if self.peering.settings.exchange && !is_empty {
+                let payload = json!({"peers": list});
+                go_on!(self, self.say(MessageType::Peers, payload).await?);
             }
-            store.peer_introduced(self.peer).await?;
+            store.peer_introduced(self.peer, due).await?;
         }
         if self.peer.is_syncing || is_greeted {
             let not_before = self.start.unix_seconds() - SYNC_MAX_AGE_SECONDS;
@@ -223,16 +228,6 @@ impl<D: Database, C: Clock, L: Line, S: Signer> Turn<'_, D, C, L, S> {
             go_on!(self, self.say(MessageType::Ping, json!({})).await?);
         }
         Ok(End::Answered)
-    }
-
-    async fn introduce(&mut self) -> Result<Fate, RegistryError> {
-        let limit = u32::try_from(MAX_INTRODUCED).unwrap_or(1);
-        let list = self.peering.store.introductions(self.peer, limit).await?;
-        let list: Value = serde_json::from_str(&list).unwrap_or_default();
-        if list.as_array().is_none_or(Vec::is_empty) {
-            return Ok(Fate::Taken);
-        }
-        self.say(MessageType::Peers, json!({"peers": list})).await
     }
 
     /// Says something between the two of us; nothing of it is queued.
