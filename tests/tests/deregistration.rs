@@ -26,9 +26,10 @@ fn a_node_leaves_and_its_id_stays_its_keys() {
     let answer = reply.json();
     assert_eq!(answer["message"], "Node node_001 is deregistered");
     assert_eq!(answer["node"]["status"], "deregistered");
+    assert_eq!(answer["node"]["node_id"], "node_001");
     assert_eq!(
         answer["node"]["deregistered_at"],
-        answer["node"]["updated_at"]
+        node.shown()["deregistered_at"]
     );
     assert_eq!(answer["payment"], Value::Null);
     // It is not in the list, and to be found where it is asked for.

@@ -5,7 +5,7 @@ use crate::render::node_body;
 use duxnet_api::cursor;
 use duxnet_api::nodes::{
     self, CapabilityCount, Deregistered, DirectoryQuery, HealthFactor, HeartbeatTaken, Holdings,
-    Judged, LastHeartbeat, Load, NodeCapabilities, NodeHealth, PaidOut, Reputation,
+    Judged, LastHeartbeat, Load, NodeCapabilities, NodeHealth, PaidOut, Registration, Reputation,
     ReputationEvent, Statistics,
 };
 use duxnet_api::response::{Flop, Florins, Time};
@@ -184,7 +184,7 @@ fn paid_out(sent: &Sent) -> PaidOut {
 /// `POST /nodes/{node_id}/deregister`: 202 when the payment is made and the node is still there.
 #[must_use]
 pub fn deregistered(departure: &Departure) -> Answer {
-    let node = &departure.node.node_id;
+    let node = &departure.node_id;
     let message = if departure.has_left() {
         format!("Node {node} is deregistered")
     } else if departure.is_reviewed() {
@@ -203,7 +203,11 @@ pub fn deregistered(departure: &Departure) -> Answer {
     let body = Deregistered {
         success: true,
         message,
-        node: node_body(&departure.node),
+        node: Registration {
+            node_id: node.to_string(),
+            status: departure.registration.status.name(),
+            deregistered_at: departure.registration.deregistered_at.map(Time),
+        },
         payment: departure.payment.as_ref().map(paid_out),
         holds: holdings(&departure.holds),
     };

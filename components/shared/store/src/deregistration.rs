@@ -1,8 +1,18 @@
 //! Leaving: a state of the node, and the end of its wallet's sends.
 
+use crate::row::{Columns, corrupt};
 use crate::signatures::columns;
-use crate::{Database, SignatureUse, Store, StoreError};
-use duxnet_units::{NodeId, Timestamp};
+use crate::{Database, SignatureUse, Store, StoreError, Value};
+use duxnet_units::{NodeId, NodeStatus, Timestamp};
+
+/// Whether a node is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// As it is now.
+    pub status: NodeStatus,
+    /// Once it has left.
+    pub deregistered_at: Option<Timestamp>,
+}
 
 /// What came of a deregistration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +26,24 @@ pub enum Deregistration {
 }
 
 impl<D: Database> Store<D> {
+    /// Whether a node is there; none for one that never was.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn registration(&self, node_id: &NodeId) -> Result<Option<Registration>, StoreError> {
+        let sql = "SELECT status, deregistered_at FROM nodes WHERE node_id = ?";
+        let Some(row) = self.first(sql, vec![node_id.as_str().into()]).await? else {
+            return Ok(None);
+        };
+        let mut columns = Columns::of(row);
+        let status = columns.text("nodes.status")?;
+        Ok(Some(Registration {
+            status: NodeStatus::from_name(&status)
+                .ok_or_else(|| corrupt("nodes.status", &Value::Text(status)))?,
+            deregistered_at: columns.optional_time("nodes.deregistered_at")?,
+        }))
+    }
+
     /// Deregisters a node whose wallet holds nothing, in one step with the look at it.
     ///
     /// # Errors

@@ -7,8 +7,8 @@
 use crate::chain::{Reader, Relay, Signer};
 use crate::send::{self, HowMuch, Sent};
 use crate::{Caller, Clock, Service, WalletError};
-use duxnet_store::{Balance, Database, Deregistration, Node, PaymentState, Wallet};
-use duxnet_units::{IdempotencyKey, NodeStatus};
+use duxnet_store::{Balance, Database, Deregistration, PaymentState, Registration, Wallet};
+use duxnet_units::{IdempotencyKey, NodeId, NodeStatus};
 
 /// A node that wants to leave.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,8 +24,10 @@ pub struct Order {
 /// How far a node came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Departure {
-    /// The node, as it is now.
-    pub node: Node,
+    /// Which node.
+    pub node_id: NodeId,
+    /// Whether it is there.
+    pub registration: Registration,
     /// What it was paid out with.
     pub payment: Option<Sent>,
     /// What its wallet holds.
@@ -38,7 +40,7 @@ impl Departure {
     /// False: the payment is made, and the node still registered.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        self.node.status == NodeStatus::Deregistered
+        self.registration.status == NodeStatus::Deregistered
     }
 
     /// Whether an operator has, or had, to look at the payment before it is made.
@@ -118,7 +120,8 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         replayed: bool,
     ) -> Result<Departure, WalletError> {
         Ok(Departure {
-            node: self.registered(caller).await?,
+            node_id: caller.node_id.clone(),
+            registration: self.registered(caller).await?,
             holds: self.holds(caller).await?,
             payment,
             replayed,
@@ -195,9 +198,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         Ok(left)
     }
 
-    async fn registered(&self, caller: &Caller) -> Result<Node, WalletError> {
+    async fn registered(&self, caller: &Caller) -> Result<Registration, WalletError> {
         self.store
-            .node(&caller.node_id)
+            .registration(&caller.node_id)
             .await?
             .ok_or_else(|| WalletError::NodeNotFound(caller.node_id.clone()))
     }
