@@ -13,7 +13,6 @@ use duxnet_registry::outbox::{
 };
 use duxnet_registry::webhooks::{Keys, Replayed, ShownWebhook, WebhookError, Webhooks, message_id};
 use duxnet_store::{Delivery, Wallet, Webhook};
-use duxnet_units::NodeId;
 use duxnet_units::net::Reach;
 use futures::future::{Either, select};
 use http_body_util::BodyExt as _;
@@ -154,26 +153,24 @@ impl Context {
         Ok(outbox.run().await)
     }
 
-    /// Checks that the path's node itself asks for a change, reads what it wants, and uses the
-    /// signature up: none of these changes can be made twice with one, and one that is lost in a
-    /// crash is asked for again.
+    /// Checks that the path's node itself asks for a change, and uses the signature up: none of these
+    /// changes can be made twice with one, and one that is lost in a crash is asked for again. What is
+    /// asked for is read after that.
     ///
     /// # Errors
-    /// As [`Context::authenticate`], what `read` finds, and 404 where there is no wallet.
-    pub async fn change_of<T>(
+    /// As [`Context::authenticate`], and 404 where there is no wallet.
+    pub async fn change_of(
         &self,
         call: &Call,
         allowed: &[&str],
-        read: impl FnOnce(&Fields, &NodeId) -> Result<T, Problem>,
-    ) -> Result<(Wallet, Authenticated, T), Failure> {
+    ) -> Result<(Wallet, Authenticated, Fields), Failure> {
         let node = call.node_id()?;
         let fields = call.fields(allowed)?;
         let authenticated = self.authenticate(call, &node, Some(&fields)).await?;
         self.service()
             .consume_signature(&authenticated.caller)
             .await?;
-        let wanted = read(&fields, &node)?;
-        Ok((self.service().wallet(&node).await?, authenticated, wanted))
+        Ok((self.service().wallet(&node).await?, authenticated, fields))
     }
 }
 

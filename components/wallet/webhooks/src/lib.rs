@@ -20,11 +20,9 @@ async fn handle(request: Request) -> impl IntoResponse {
             ("GET", ":webhook") => show(call, &context).await,
             ("GET", _) => deliveries(call, &context).await,
             ("POST", "webhooks") => create(call, &context).await,
-            ("POST", "test") => test(call, &context).await,
-            ("POST", "rotate") => rotate(call, &context).await,
-            ("POST", _) => replay(call, &context).await,
+            ("POST", "test" | "rotate") | ("DELETE", _) => act(call, &context, last).await,
             ("PATCH", _) => update(call, &context).await,
-            _ => delete(call, &context).await,
+            _ => replay(call, &context).await,
         }
     })
     .await
@@ -59,12 +57,9 @@ async fn deliveries(call: &Call, context: &Context) -> Result<Answer, Failure> {
 }
 
 async fn create(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let reach = webhooks::reach().await?;
-    let (wallet, caller, wanted) = context
-        .change_of(call, &CreateWebhook::FIELDS, |fields, node| {
-            CreateWebhook::parse(fields, node, call.idempotency_key(), reach)
-        })
-        .await?;
+    let (wallet, caller, fields) = context.change_of(call, &CreateWebhook::FIELDS).await?;
+    let (key, reach) = (call.idempotency_key(), webhooks::reach().await?);
+    let wanted = CreateWebhook::parse(&fields, &wallet.node_id, key, reach)?;
     let new = NewWebhook {
         wallet_id: wallet.id,
         url: wanted.url.to_string(),
@@ -78,12 +73,8 @@ async fn create(call: &Call, context: &Context) -> Result<Answer, Failure> {
 }
 
 async fn update(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let reach = webhooks::reach().await?;
-    let (wallet, _, wanted) = context
-        .change_of(call, &UpdateWebhook::FIELDS, |fields, node| {
-            UpdateWebhook::parse(fields, node, reach)
-        })
-        .await?;
+    let (wallet, _, fields) = context.change_of(call, &UpdateWebhook::FIELDS).await?;
+    let wanted = UpdateWebhook::parse(&fields, &wallet.node_id, webhooks::reach().await?)?;
     let change = WebhookChange {
         url: wanted.url.map(|url| url.to_string()),
         event_types: wanted.event_types.as_deref().map(webhooks::stored),
@@ -94,42 +85,31 @@ async fn update(call: &Call, context: &Context) -> Result<Answer, Failure> {
     Ok(webhooks::shown(&wallet, 200, &changed))
 }
 
-async fn delete(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let read = |fields: &_, node: &_| parse_webhook_action(fields, node, None);
-    let (wallet, ..) = context.change_of(call, &["node_id"], read).await?;
-    let id = webhooks::id(call);
-    context.webhooks().delete(wallet.id, id).await?;
-    Ok(webhooks::deleted(&wallet, id))
-}
-
-async fn test(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let read = |fields: &_, node: &_| parse_webhook_action(fields, node, call.idempotency_key());
-    let (wallet, ..) = context
-        .change_of(call, &WEBHOOK_ACTION_FIELDS, read)
-        .await?;
-    let id = webhooks::id(call);
-    let (webhook, test) = context.webhooks().test(wallet.id, id).await?;
-    Ok(webhooks::tested(&wallet, &webhook, &test))
-}
-
-async fn rotate(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let read = |fields: &_, node: &_| parse_webhook_action(fields, node, call.idempotency_key());
-    let (wallet, caller, own) = context
-        .change_of(call, &WEBHOOK_ACTION_FIELDS, read)
-        .await?;
-    let key = caller.idempotency_key(own);
-    let id = webhooks::id(call);
-    let rotated = context
-        .webhooks()
-        .rotate(wallet.id, id, key.as_ref())
-        .await?;
-    Ok(webhooks::shown(&wallet, 200, &rotated))
+/// What asks for nothing but itself: delete, test, rotate.
+async fn act(call: &Call, context: &Context, action: &str) -> Result<Answer, Failure> {
+    let (wallet, caller, fields) = context.change_of(call, &WEBHOOK_ACTION_FIELDS).await?;
+    let own = parse_webhook_action(&fields, &wallet.node_id, call.idempotency_key())?;
+    let (all, id) = (context.webhooks(), webhooks::id(call));
+    Ok(match action {
+        "test" => {
+            let (webhook, test) = all.test(wallet.id, id).await?;
+            webhooks::tested(&wallet, &webhook, &test)
+        }
+        "rotate" => {
+            let key = caller.idempotency_key(own);
+            let rotated = all.rotate(wallet.id, id, key.as_ref()).await?;
+            webhooks::shown(&wallet, 200, &rotated)
+        }
+        _ => {
+            all.delete(wallet.id, id).await?;
+            webhooks::deleted(&wallet, id)
+        }
+    })
 }
 
 async fn replay(call: &Call, context: &Context) -> Result<Answer, Failure> {
-    let (wallet, _, wanted) = context
-        .change_of(call, &ReplayWebhook::FIELDS, ReplayWebhook::parse)
-        .await?;
+    let (wallet, _, fields) = context.change_of(call, &ReplayWebhook::FIELDS).await?;
+    let wanted = ReplayWebhook::parse(&fields, &wallet.node_id)?;
     let id = webhooks::id(call);
     let taken = context
         .webhooks()
