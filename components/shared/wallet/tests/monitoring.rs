@@ -89,6 +89,23 @@ fn a_burst_is_told_once_in_a_window_and_held_every_time() {
 }
 
 #[test]
+fn a_changed_window_hides_no_alert() {
+    let world = World::with_coins(&[COIN]);
+    only(
+        &world,
+        "burst_of_sends",
+        "threshold_count = 1, window_seconds = 100",
+    );
+    assert_eq!(outcome(&world, A, 1), "broadcast");
+    only(&world, "burst_of_sends", "window_seconds = 101");
+    // As many of the new windows since 1970 as there were of the old ones.
+    let now = world.clock.now().unix_seconds();
+    world.clock.advance(now / 100 * 101 - now);
+    assert_eq!(outcome(&world, A, 1), "broadcast");
+    assert_eq!(alerts(&world).len(), 2);
+}
+
+#[test]
 fn a_payment_that_failed_counts_in_no_burst() {
     let world = World::with_coins(&[COIN; 4]);
     only(
