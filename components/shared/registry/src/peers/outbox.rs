@@ -76,8 +76,10 @@ impl<D: Database, C: Clock> Peering<'_, D, C> {
             .ok_or(RegistryError::NoRegistryKey)?;
         self.configure(Some(&key)).await?;
         let start = self.clock.now();
-        let mut report = RunReport::default();
-        report.published = self.publish(signer, start).await?;
+        let mut report = RunReport {
+            published: self.publish(signer, start).await?,
+            ..RunReport::default()
+        };
         let turns = self
             .store
             .lease_peers(

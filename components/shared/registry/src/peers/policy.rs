@@ -53,7 +53,7 @@ pub(super) fn content(news: &News, sharing: &[Sharing]) -> Content {
             (MessageType::BalanceUpdate, value)
         }
         "transaction" => {
-            let value = news.event.as_ref().and_then(|event| transaction(event));
+            let value = news.event.as_ref().and_then(transaction);
             let value = value.filter(|_| agrees(Sharing::Transactions));
             (MessageType::TransactionNotification, value)
         }
