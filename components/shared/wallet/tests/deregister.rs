@@ -128,12 +128,12 @@ fn everything_is_paid_out_less_the_fee_and_then_it_leaves() {
     assert!(left(&gone));
     let payment = gone.payment.unwrap();
     let amount = COIN + COIN / 2 - FEE_OF_TWO;
-    assert_eq!(payment.transaction.amount, florins(amount));
+    assert_eq!(payment.payment.amount, florins(amount));
     assert_eq!((paid(&world), world.balance("node_001")), (amount, [0; 4]));
     // The repeat has the same answer and pays nothing.
     let again = world.deregister(&to_recipient("a")).unwrap();
     assert!(left(&again) && again.replayed);
-    assert_eq!(again.payment.unwrap().payment_id, payment.payment_id);
+    assert_eq!(again.payment.unwrap().payment.payment_id, payment.payment.payment_id);
     assert_eq!(paid(&world), amount);
     assert_eq!(
         world.deregister(&order(Some(STRANGER), "a")).unwrap_err(),
@@ -211,7 +211,7 @@ fn killed_at_any_step_and_repeated_it_pays_once_and_leaves() {
         assert!(left(&gone), "step {step}");
         assert_eq!(paid(&world), COIN - FEE, "step {step}");
         assert_eq!(
-            gone.payment.unwrap().transaction.amount,
+            gone.payment.unwrap().payment.amount,
             florins(COIN - FEE)
         );
         world.assert_books(&format!("step {step}"));
