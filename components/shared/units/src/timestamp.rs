@@ -4,6 +4,12 @@ use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// 0000-01-01T00:00:00Z.
+const FIRST_SECOND: i64 = -62_167_219_200;
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: i64 = 253_402_300_799;
+const DAY_SECONDS: i64 = 86_400;
+
 /// Seconds since 1970-01-01T00:00:00Z, between the years 0 and 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(i64);
@@ -22,9 +28,10 @@ impl Timestamp {
     /// # Errors
     /// [`TimestampError`] outside the years 0 to 9999.
     pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimestampError> {
-        match OffsetDateTime::from_unix_timestamp(seconds) {
-            Ok(time) if (0..=9999).contains(&time.year()) => Ok(Timestamp(seconds)),
-            _ => Err(TimestampError),
+        if (FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
+            Ok(Timestamp(seconds))
+        } else {
+            Err(TimestampError)
         }
     }
 
@@ -47,10 +54,37 @@ impl Timestamp {
 /// RFC 3339 in UTC, as the specification writes it: `2024-01-01T00:00:00Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = OffsetDateTime::from_unix_timestamp(self.0).map_err(|_| fmt::Error)?;
-        let text = time.format(&Rfc3339).map_err(|_| fmt::Error)?;
-        f.write_str(&text)
+        let (day, second) = (
+            self.0.div_euclid(DAY_SECONDS),
+            self.0.rem_euclid(DAY_SECONDS),
+        );
+        let (year, month, date) = civil(day);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
     }
+}
+
+/// Year, month and day of the month, for days since 1970-01-01: Howard Hinnant's
+/// `civil_from_days`. The year begins with March, so that the leap day is its last.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let date = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400;
+    (if month <= 2 { year + 1 } else { year }, month, date)
 }
 
 #[cfg(test)]
@@ -70,7 +104,25 @@ mod tests {
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX), Err(TimestampError));
     }
 
+    #[test]
+    fn the_first_and_the_last_second_are_written() {
+        let text = |seconds| Timestamp::from_unix_seconds(seconds).map(|time| time.to_string());
+        assert_eq!(text(FIRST_SECOND).unwrap(), "0000-01-01T00:00:00Z");
+        assert_eq!(text(LAST_SECOND).unwrap(), "9999-12-31T23:59:59Z");
+        assert_eq!(text(951_782_400).unwrap(), "2000-02-29T00:00:00Z");
+        assert_eq!(text(FIRST_SECOND - 1), Err(TimestampError));
+        assert_eq!(text(LAST_SECOND + 1), Err(TimestampError));
+    }
+
     proptest! {
+        /// Written here, because the crate's way is 2 kB in every component.
+        #[test]
+        fn every_time_is_written_as_the_crate_writes_it(seconds in FIRST_SECOND..=LAST_SECOND) {
+            let theirs = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+            let ours = Timestamp::from_unix_seconds(seconds).unwrap().to_string();
+            prop_assert_eq!(ours, theirs.format(&Rfc3339).unwrap());
+        }
+
         #[test]
         fn display_and_parse_are_inverse(seconds in 0i64..253_402_300_799) {
             let time = Timestamp::from_unix_seconds(seconds).unwrap();
