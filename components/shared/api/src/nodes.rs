@@ -564,7 +564,10 @@ pub struct PaidOut {
 pub struct Deregistered {
     pub success: bool,
     pub message: String,
-    pub node: Node,
+    pub node_id: String,
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregistered_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment: Option<PaidOut>,
     pub holds: Holdings,

@@ -184,7 +184,7 @@ fn paid_out(sent: &Sent) -> PaidOut {
 /// `POST /nodes/{node_id}/deregister`: 202 when the payment is made and the node is still there.
 #[must_use]
 pub fn deregistered(departure: &Departure) -> Answer {
-    let node = &departure.node.node_id;
+    let node = &departure.node_id;
     let message = if departure.has_left() {
         format!("Node {node} is deregistered")
     } else if departure.holds.reserved.is_zero() {
@@ -199,7 +199,9 @@ pub fn deregistered(departure: &Departure) -> Answer {
     let body = Deregistered {
         success: true,
         message,
-        node: node_body(&departure.node),
+        node_id: node.to_string(),
+        status: departure.status.name(),
+        deregistered_at: departure.left_at.map(Time),
         payment: departure.payment.as_ref().map(paid_out),
         holds: holdings(&departure.holds),
     };

@@ -1,8 +1,9 @@
 //! Leaving: a state of the node, and the end of its wallet's sends.
 
+use crate::row::{Columns, corrupt};
 use crate::signatures::columns;
-use crate::{Database, SignatureUse, Store, StoreError};
-use duxnet_units::{NodeId, Timestamp};
+use crate::{Database, SignatureUse, Store, StoreError, Value};
+use duxnet_units::{NodeId, NodeStatus, Timestamp};
 
 /// What came of a deregistration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,33 @@ impl<D: Database> Store<D> {
             Err(error) if error.violates("wallet_not_empty") => Ok(Deregistration::WalletNotEmpty),
             Err(error) => Err(StoreError::from_signed(error)),
         }
+    }
+
+    /// Where a node stands, and when it left; none for an unknown one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn node_standing(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<(NodeStatus, Option<Timestamp>)>, StoreError> {
+        let row = self
+            .first(
+                "SELECT status, deregistered_at FROM nodes WHERE node_id = ?",
+                vec![node_id.as_str().into()],
+            )
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let mut columns = Columns::of(row);
+        let name = columns.text("nodes.status")?;
+        let status = NodeStatus::from_name(&name)
+            .ok_or_else(|| corrupt("nodes.status", &Value::Text(name)))?;
+        Ok(Some((
+            status,
+            columns.optional_time("nodes.deregistered_at")?,
+        )))
     }
 
     /// Whether an address is one of this wallet's.

@@ -39,7 +39,7 @@ fn status(world: &World) -> String {
 fn left(departure: &Departure) -> bool {
     assert_eq!(
         departure.has_left(),
-        departure.node.status == NodeStatus::Deregistered
+        departure.status == NodeStatus::Deregistered
     );
     departure.has_left()
 }
