@@ -702,7 +702,7 @@ fn leaving_pays_out_under_one_key_and_says_how_to_go_on() {
     let user = User::new();
     let leave = ["node", "deregister", "--send-to", ADDRESS];
     let server = Server::start([ok(format!(
-        r#"{{"success":true,"message":"Node node_001 is deregistered","node":{{"node_id":"node_001","status":"deregistered"}},"payment":{{"payment_id":"p1","txid":"ab12","amount":99.99808,"fee":0.00192,"recipient":"{ADDRESS}"}}}}"#
+        r#"{{"success":true,"message":"Node node_001 is deregistered","node_id":"node_001","status":"deregistered","payment":{{"payment_id":"p1","txid":"ab12","amount":99.99808,"fee":0.00192,"recipient":"{ADDRESS}"}}}}"#
     ))]);
     let ran = user.run(&server.url, &leave);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -712,7 +712,8 @@ fn leaving_pays_out_under_one_key_and_says_how_to_go_on() {
     user.check_signed(&asked);
     assert_eq!(asked.json(), json!({"send_to": ADDRESS}));
     // The payment is made, the node still there.
-    let outstanding = r#"{"success":true,"node":{},"payment":{"payment_id":"p1","txid":"ab12","state":"signed"}}"#;
+    let outstanding =
+        r#"{"success":true,"payment":{"payment_id":"p1","txid":"ab12","state":"signed"}}"#;
     let server = Server::start([Reaction::Answer(202, "", outstanding.into())]);
     let ran = user.run(
         &server.url,

@@ -559,16 +559,6 @@ pub struct PaidOut {
     pub fee_florins: Florins,
 }
 
-/// Whether a node is there.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the field names say it")]
-pub struct Registration {
-    pub node_id: String,
-    pub status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deregistered_at: Option<Time>,
-}
-
 /// Answer of `POST /nodes/{node_id}/deregister`: 200 when the node has left, 202 when the payment
 /// is made and the node is still there.
 #[derive(Clone, Debug, Serialize)]
@@ -576,7 +566,10 @@ pub struct Registration {
 pub struct Deregistered {
     pub success: bool,
     pub message: String,
-    pub node: Registration,
+    pub node_id: String,
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregistered_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment: Option<PaidOut>,
     pub holds: Holdings,

@@ -5,7 +5,7 @@ use crate::render::node_body;
 use duxnet_api::cursor;
 use duxnet_api::nodes::{
     self, CapabilityCount, Deregistered, DirectoryQuery, HealthFactor, HeartbeatTaken, Holdings,
-    Judged, LastHeartbeat, Load, NodeCapabilities, NodeHealth, PaidOut, Registration, Reputation,
+    Judged, LastHeartbeat, Load, NodeCapabilities, NodeHealth, PaidOut, Reputation,
     ReputationEvent, Statistics,
 };
 use duxnet_api::response::{Flop, Florins, Time};
@@ -203,11 +203,9 @@ pub fn deregistered(departure: &Departure) -> Answer {
     let body = Deregistered {
         success: true,
         message,
-        node: Registration {
-            node_id: node.to_string(),
-            status: departure.registration.status.name(),
-            deregistered_at: departure.registration.deregistered_at.map(Time),
-        },
+        node_id: node.to_string(),
+        status: departure.status.name(),
+        deregistered_at: departure.left_at.map(Time),
         payment: departure.payment.as_ref().map(paid_out),
         holds: holdings(&departure.holds),
     };

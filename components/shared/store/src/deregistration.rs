@@ -5,15 +5,6 @@ use crate::signatures::columns;
 use crate::{Database, SignatureUse, Store, StoreError, Value};
 use duxnet_units::{NodeId, NodeStatus, Timestamp};
 
-/// Whether a node is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Registration {
-    /// As it is now.
-    pub status: NodeStatus,
-    /// Once it has left.
-    pub deregistered_at: Option<Timestamp>,
-}
-
 /// What came of a deregistration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deregistration {
@@ -26,24 +17,6 @@ pub enum Deregistration {
 }
 
 impl<D: Database> Store<D> {
-    /// Whether a node is there; none for one that never was.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn registration(&self, node_id: &NodeId) -> Result<Option<Registration>, StoreError> {
-        let sql = "SELECT status, deregistered_at FROM nodes WHERE node_id = ?";
-        let Some(row) = self.first(sql, vec![node_id.as_str().into()]).await? else {
-            return Ok(None);
-        };
-        let mut columns = Columns::of(row);
-        let status = columns.text("nodes.status")?;
-        Ok(Some(Registration {
-            status: NodeStatus::from_name(&status)
-                .ok_or_else(|| corrupt("nodes.status", &Value::Text(status)))?,
-            deregistered_at: columns.optional_time("nodes.deregistered_at")?,
-        }))
-    }
-
     /// Deregisters a node whose wallet holds nothing, in one step with the look at it.
     ///
     /// # Errors
@@ -75,6 +48,33 @@ impl<D: Database> Store<D> {
             Err(error) if error.violates("wallet_not_empty") => Ok(Deregistration::WalletNotEmpty),
             Err(error) => Err(StoreError::from_signed(error)),
         }
+    }
+
+    /// Where a node stands, and when it left; none for an unknown one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn node_standing(
+        &self,
+        node_id: &NodeId,
+    ) -> Result<Option<(NodeStatus, Option<Timestamp>)>, StoreError> {
+        let row = self
+            .first(
+                "SELECT status, deregistered_at FROM nodes WHERE node_id = ?",
+                vec![node_id.as_str().into()],
+            )
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let mut columns = Columns::of(row);
+        let name = columns.text("nodes.status")?;
+        let status = NodeStatus::from_name(&name)
+            .ok_or_else(|| corrupt("nodes.status", &Value::Text(name)))?;
+        Ok(Some((
+            status,
+            columns.optional_time("nodes.deregistered_at")?,
+        )))
     }
 
     /// Whether an address is one of this wallet's.

@@ -40,7 +40,7 @@ pub use capabilities::{CapabilityChange, CapabilityCount};
 pub use coins::{SpendableCoin, SpendableCoins};
 pub use database::{Database, DatabaseError, Row, StoreError, Value};
 pub use deliveries::{Attempted, Delivery, DueDelivery};
-pub use deregistration::{Deregistration, Registration};
+pub use deregistration::Deregistration;
 pub use directory::DirectoryFilter;
 pub use events::StoredEvent;
 pub use heartbeats::Heartbeat;

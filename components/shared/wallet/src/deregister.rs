@@ -7,8 +7,8 @@
 use crate::chain::{Reader, Relay, Signer};
 use crate::send::{self, HowMuch, Sent};
 use crate::{Caller, Clock, Service, WalletError};
-use duxnet_store::{Balance, Database, Deregistration, PaymentState, Registration, Wallet};
-use duxnet_units::{IdempotencyKey, NodeId, NodeStatus};
+use duxnet_store::{Balance, Database, Deregistration, PaymentState, Wallet};
+use duxnet_units::{IdempotencyKey, NodeId, NodeStatus, Timestamp};
 
 /// A node that wants to leave.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,10 +24,12 @@ pub struct Order {
 /// How far a node came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Departure {
-    /// Which node.
+    /// The node.
     pub node_id: NodeId,
-    /// Whether it is there.
-    pub registration: Registration,
+    /// Where it stands now.
+    pub status: NodeStatus,
+    /// When it left.
+    pub left_at: Option<Timestamp>,
     /// What it was paid out with.
     pub payment: Option<Sent>,
     /// What its wallet holds.
@@ -40,7 +42,7 @@ impl Departure {
     /// False: the payment is made, and the node still registered.
     #[must_use]
     pub fn has_left(&self) -> bool {
-        self.registration.status == NodeStatus::Deregistered
+        self.status == NodeStatus::Deregistered
     }
 
     /// Whether an operator has, or had, to look at the payment before it is made.
@@ -69,8 +71,8 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         caller: &Caller,
         order: &Order,
     ) -> Result<Departure, WalletError> {
-        let before = self.registered(caller).await?;
-        let had_left = before.status == NodeStatus::Deregistered;
+        let (before, _) = self.standing_of(caller).await?;
+        let had_left = before == NodeStatus::Deregistered;
         let payment = match self.pay_out(chain, caller, order, had_left).await {
             Ok(payment) => payment,
             // Another request is paying everything out, or has done so meanwhile.
@@ -119,9 +121,11 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         payment: Option<Sent>,
         replayed: bool,
     ) -> Result<Departure, WalletError> {
+        let (status, left_at) = self.standing_of(caller).await?;
         Ok(Departure {
             node_id: caller.node_id.clone(),
-            registration: self.registered(caller).await?,
+            status,
+            left_at,
             holds: self.holds(caller).await?,
             payment,
             replayed,
@@ -198,9 +202,12 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         Ok(left)
     }
 
-    async fn registered(&self, caller: &Caller) -> Result<Registration, WalletError> {
+    async fn standing_of(
+        &self,
+        caller: &Caller,
+    ) -> Result<(NodeStatus, Option<Timestamp>), WalletError> {
         self.store
-            .registration(&caller.node_id)
+            .node_standing(&caller.node_id)
             .await?
             .ok_or_else(|| WalletError::NodeNotFound(caller.node_id.clone()))
     }

@@ -118,13 +118,17 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         loop {
             self.check_quota(&wallet).await?;
             let under_way = self.store.under_way(wallet.id).await?;
+            let (least, largest, sufficient) = match order.amount {
+                HowMuch::Exactly(amount) => (amount, coins::MAX_INPUTS, SUFFICIENT_COINS),
+                // One more than a payment can carry tells that it cannot carry all.
+                HowMuch::All => (Amount::ZERO, coins::MAX_INPUTS + 1, 0),
+            };
+            let spendable = self
+                .store
+                .spendable_coins(wallet.id, least, largest as u32, sufficient)
+                .await?;
             let selected = match order.amount {
                 HowMuch::Exactly(amount) => {
-                    let largest = coins::MAX_INPUTS as u32;
-                    let spendable = self
-                        .store
-                        .spendable_coins(wallet.id, amount, largest, SUFFICIENT_COINS)
-                        .await?;
                     let target = Target {
                         amount,
                         recipient: &recipient,
@@ -134,15 +138,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                     coins::select(&spendable.coins, spendable.total, &target)
                         .map(|selection| (amount, selection))
                 }
-                HowMuch::All => {
-                    // One more than a payment can carry tells that it cannot carry all.
-                    let all = coins::MAX_INPUTS as u32 + 1;
-                    let spendable = self
-                        .store
-                        .spendable_coins(wallet.id, Amount::ZERO, all, 0)
-                        .await?;
-                    coins::sweep(&spendable.coins, &recipient, fee_rate)
-                }
+                HowMuch::All => coins::sweep(&spendable.coins, &recipient, fee_rate),
             };
             let (amount, selection) = match selected {
                 Ok(selected) => selected,

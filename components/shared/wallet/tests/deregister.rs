@@ -39,7 +39,7 @@ fn status(world: &World) -> String {
 fn left(departure: &Departure) -> bool {
     assert_eq!(
         departure.has_left(),
-        departure.registration.status == NodeStatus::Deregistered
+        departure.status == NodeStatus::Deregistered
     );
     departure.has_left()
 }
@@ -133,7 +133,10 @@ fn everything_is_paid_out_less_the_fee_and_then_it_leaves() {
     // The repeat has the same answer and pays nothing.
     let again = world.deregister(&to_recipient("a")).unwrap();
     assert!(left(&again) && again.replayed);
-    assert_eq!(again.payment.unwrap().payment.payment_id, payment.payment.payment_id);
+    assert_eq!(
+        again.payment.unwrap().payment.payment_id,
+        payment.payment.payment_id
+    );
     assert_eq!(paid(&world), amount);
     assert_eq!(
         world.deregister(&order(Some(STRANGER), "a")).unwrap_err(),
@@ -210,10 +213,7 @@ fn killed_at_any_step_and_repeated_it_pays_once_and_leaves() {
             .unwrap_or_else(|e| panic!("step {step}: {e}"));
         assert!(left(&gone), "step {step}");
         assert_eq!(paid(&world), COIN - FEE, "step {step}");
-        assert_eq!(
-            gone.payment.unwrap().payment.amount,
-            florins(COIN - FEE)
-        );
+        assert_eq!(gone.payment.unwrap().payment.amount, florins(COIN - FEE));
         world.assert_books(&format!("step {step}"));
         true
     });

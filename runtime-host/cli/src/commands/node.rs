@@ -144,7 +144,7 @@ pub fn named(context: &Context, node_id: Option<NodeId>) -> Result<NodeId, Failu
     node_id.map_or_else(|| Ok(context.node_key()?.node_id().clone()), Ok)
 }
 
-pub fn node_text(view: &View) -> String {
+fn node_text(view: &View) -> String {
     pairs(&[
         ("node id", view.text("/node/node_id")),
         ("public key", view.text("/node/public_key")),

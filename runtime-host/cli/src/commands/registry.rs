@@ -1,6 +1,6 @@
 //! `node heartbeat`, `capabilities`, `deregister`, `health`, `reputation`: a node among others.
 
-use super::node::{named, node_text};
+use super::node::named;
 use super::{idempotency_key, pages, repeatable, wallet};
 use crate::cli::{self, Capabilities, Heartbeat, Idempotency, Page};
 use crate::client::Post;
@@ -122,7 +122,7 @@ pub fn deregister(
         .map_err(|failure| repeatable(failure, &idempotency_key))?;
     context.output.answer(&answer.body, || {
         let view = View::parse(&answer.body);
-        let mut text = format!("{}\n{}", view.text("/message"), node_text(&view));
+        let mut text = view.text("/message");
         if view.string("/payment/payment_id").is_some() {
             let paid = pairs(&[
                 ("sent", view.flop("/payment/amount")),
