@@ -830,6 +830,8 @@ fn recipients_are_shown_and_changed() {
     assert_eq!(ran.code, 2, "{}", ran.err);
 }
 
+const WEBHOOK: &str = r#"{"success":true,"node_id":"node_001","webhook":{"id":"wh_1","url":"https://example.com/h","event_types":["payment.*"],"enabled":true,"disabled_reason":null,"disabled_at":null,"public_key":"whpk_abc","key_version":1,"failing_since":null,"created_at":"2024-01-01T00:00:00Z","updated_at":"2024-01-01T00:00:00Z"}}"#;
+
 #[test]
 fn a_webhook_is_made_with_its_filter_and_its_key_is_shown() {
     let user = User::new();
