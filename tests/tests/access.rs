@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use duxnet_api::access::{Identity, RULES, Rule};
+use ed25519_dalek::SigningKey;
 use std::collections::BTreeSet;
 use tests::{
     HostOptions, METRICS_TOKEN, Node, OPERATOR_TOKEN, Reply, TRACKER_TOKEN, World, request, root,
+    run_peers,
 };
 
 /// Who asks.
@@ -16,17 +18,20 @@ enum Asker {
     Node,
     AnotherNode,
     Operator,
+    /// A registry that this one knows.
+    Peer,
     Scheduler,
     Monitor,
     /// A bearer token that nobody has.
     Stranger,
 }
 
-const ASKERS: [Asker; 7] = [
+const ASKERS: [Asker; 8] = [
     Asker::Nobody,
     Asker::Node,
     Asker::AnotherNode,
     Asker::Operator,
+    Asker::Peer,
     Asker::Scheduler,
     Asker::Monitor,
     Asker::Stranger,
@@ -39,7 +44,7 @@ fn is_admitted(asker: Asker, admits: Identity) -> bool {
         Identity::Operator => asker == Asker::Operator,
         Identity::Scheduler => asker == Asker::Scheduler,
         Identity::Monitor => asker == Asker::Monitor,
-        Identity::Peer => false,
+        Identity::Peer => asker == Asker::Peer,
     }
 }
 
@@ -52,14 +57,31 @@ struct Matrix {
     world: World,
     node: Node,
     other: Node,
+    peer: Node,
 }
 
 impl Matrix {
     fn start() -> Matrix {
-        let world = World::with(HostOptions::default());
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let public_key = hex::encode(key.verifying_key().as_bytes());
+        // Port 9 discards: nobody has to be there.
+        let options = HostOptions::default()
+            .variable("registry_id", "home")
+            .variable("registry_address", "http://127.0.0.1:9")
+            .variable("registry_key", &"11".repeat(32))
+            .variable("peers", &format!("friend=http://127.0.0.1:9#{public_key}"));
+        let world = World::with(options);
+        // The run that makes the settings' peers known.
+        run_peers(world.host.url()).expect_status(200);
+        let node = world.node_with_wallet("node_001");
         Matrix {
-            node: world.node_with_wallet("node_001"),
+            peer: Node {
+                id: "friend".into(),
+                key,
+                url: node.url.clone(),
+            },
             other: world.node_with_wallet("node_002"),
+            node,
             world,
         }
     }
@@ -73,7 +95,11 @@ impl Matrix {
             Some(_) => "1".to_owned(),
         };
         let segments: Vec<String> = rule.route.split('/').map(segment).collect();
-        segments.join("/")
+        let query = match (rule.method, rule.route) {
+            ("DELETE", "/nodes/:node_id/capabilities") => "?capabilities=gpu",
+            _ => "",
+        };
+        segments.join("/") + query
     }
 
     /// Enough that the question of who asks is reached.
@@ -86,7 +112,7 @@ impl Matrix {
                     self.node.public_key()
                 )
             }
-            _ if rule.method == "GET" => String::new(),
+            _ if matches!(rule.method, "GET" | "DELETE") => String::new(),
             _ => "{}".to_owned(),
         }
     }
@@ -111,6 +137,7 @@ impl Matrix {
             Asker::Node => signed(&self.node),
             Asker::AnotherNode => signed(&self.other),
             Asker::Operator => with_token(Some(OPERATOR_TOKEN)),
+            Asker::Peer => signed(&self.peer),
             Asker::Scheduler => with_token(Some(TRACKER_TOKEN)),
             Asker::Monitor => with_token(Some(METRICS_TOKEN)),
             Asker::Stranger => with_token(Some("a-token-that-nobody-has")),

@@ -494,13 +494,15 @@ fn of_two_that_show_one_invitation_at_once_one_comes_in() {
 }
 
 #[test]
-fn private_addresses_are_for_the_operator_to_name() {
+fn private_addresses_are_closed_until_the_operator_allows_them() {
     let chain = Chain::start();
     let planned = Planned::new("host").variable("private_networks", "deny");
     let named = FakePeer::new("named");
     let host = among(&chain, planned, &[&named]);
+    // Not even a peer that the operator named: the host looks at what it connects to.
     host.run();
-    assert_eq!(named.link.messages("host", "hello").len(), 1);
+    assert_eq!(host.peer("named")["failures"], 1);
+    assert!(named.link.record().is_empty());
     let invitation = host
         .operator("POST", "/peers/invites", "")
         .expect_status(201)
@@ -709,7 +711,8 @@ fn what_operator_and_node_agree_to_is_told_and_shown_as_hearsay() {
     assert_eq!(there.books().count("SELECT COUNT(*) FROM wallets"), 0);
     assert_eq!(there.books().count("SELECT COUNT(*) FROM events"), 0);
     let page = get(&format!("{url}/peers/nodes")).json();
-    assert_eq!(page["nodes"][0]["reputation"], 50);
+    // A payment has confirmed.
+    assert_eq!(page["nodes"][0]["reputation"], 51);
     assert_eq!(page["nodes"][0]["capabilities"], json!(["wallet"]));
 }
 
