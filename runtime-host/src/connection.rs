@@ -192,7 +192,8 @@ async fn expired(requests: &Requests, limits: Limits, farewell: Option<Instant>)
         }
         // A request that ends earlier makes an earlier deadline, but not
         // earlier than this.
-        let at = at.min(now + limits.idle.min(FAREWELL));
+        let least = farewell.map_or(limits.idle, |_| FAREWELL);
+        let at = at.min(now + least);
         tokio::time::sleep_until(at.into()).await;
     }
 }
