@@ -190,10 +190,10 @@ async fn expired(requests: &Requests, limits: Limits, farewell: Option<Instant>)
         if at <= now {
             return deadline;
         }
-        // A request that ends earlier makes an earlier deadline, but not
-        // earlier than this.
-        let least = farewell.map_or(limits.idle, |_| FAREWELL);
-        let at = at.min(now + least);
+        // A request that begins or ends meanwhile may make an earlier deadline,
+        // but not earlier than this.
+        let idle = farewell.map_or(limits.idle, |_| FAREWELL);
+        let at = at.min(now + idle.min(limits.request));
         tokio::time::sleep_until(at.into()).await;
     }
 }
@@ -206,6 +206,20 @@ mod tests {
         idle: Duration::from_secs(1),
         request: Duration::from_secs(10),
     };
+
+    #[tokio::test]
+    async fn a_request_counts_also_when_it_begins_late() {
+        let requests = Requests::new();
+        let limits = Limits {
+            idle: Duration::from_secs(3600),
+            request: Duration::from_millis(20),
+        };
+        let waiting = expired(&requests, limits, None);
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        let _request = requests.begin();
+        assert!(matches!(waiting.await, Deadline::Overdue(_)));
+    }
 
     #[test]
     fn the_oldest_request_counts_and_then_the_end_of_the_last() {

@@ -225,7 +225,7 @@ fn refusals_have_the_whole_error_body() {
 #[test]
 fn an_answer_that_nobody_takes_frees_its_instance() {
     let app = Application::probe("");
-    let size = 32 << 20;
+    let size = 12 << 20;
     let host = app.start(&[
         "--max-instances",
         "1",
@@ -234,7 +234,7 @@ fn an_answer_that_nobody_takes_frees_its_instance() {
         "--max-instance-memory",
         "512",
         "--request-timeout",
-        "1s",
+        "2s",
         "--body-timeout",
         "2s",
         "--queue-timeout",

@@ -1,5 +1,6 @@
 //! HTTP/2.
 
+use std::io::{Read as _, Write as _};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use http_body_util::Full;
 use hyper::client::conn::http2::SendRequest;
 
 use crate::process::Application;
-use crate::tls_client::{Keys, http2, request, secure, whole};
+use crate::tls_client::{Keys, http2, request, secure, stream, trusting, whole};
 use crate::upstream::{Next, Upstream, respond};
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -38,13 +39,12 @@ async fn requests_share_a_connection() {
     let keys = Keys::new();
     let app = Application::probe("");
     keys.write(&app);
-    let host = secure(&app, &["--max-http2-streams", "7"]);
+    let host = secure(&app, &[]);
     let mut sender = http2(host.address, &keys).await;
     let (status, body) = get(&mut sender, "/headers?q=1").await;
     assert_eq!(status, 200);
     let url = "spin-full-url: https://localhost/headers?q=1";
     assert!(body.lines().any(|line| line == url), "{body}");
-    assert_eq!(sender.current_max_send_streams(), 7);
 
     let all = (0..50).map(|number| {
         let mut sender = sender.clone();
@@ -55,6 +55,30 @@ async fn requests_share_a_connection() {
     });
     futures::future::join_all(all).await;
     assert_eq!(get(&mut sender, "/.well-known/spin/health").await.1, "OK");
+}
+
+#[test]
+fn the_bounds_are_announced() {
+    let keys = Keys::new();
+    let app = Application::probe("");
+    keys.write(&app);
+    let host = secure(&app, &["--max-http2-streams", "7"]);
+    let mut stream = stream(host.address, &trusting(&[&keys], &[b"h2"])).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    // The first frame is its settings: length, type 4, flags, stream 0.
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3..], [4, 0, 0, 0, 0, 0]);
+    let mut settings = vec![0; usize::from(head[2])];
+    stream.read_exact(&mut settings).unwrap();
+    let setting = |id: u8| {
+        settings
+            .chunks(6)
+            .find(|setting| setting[..2] == [0, id])
+            .map(|setting| u32::from_be_bytes(setting[2..].try_into().unwrap()))
+    };
+    assert_eq!(setting(3), Some(7), "MAX_CONCURRENT_STREAMS");
+    assert_eq!(setting(6), Some(16 * 1024), "MAX_HEADER_LIST_SIZE");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,11 +165,14 @@ async fn requests_in_flight_are_answered_before_the_end() {
     let _upstream = upstream.await.unwrap();
     host.signal("TERM");
     host.logged("stopping");
-    // GOAWAY: nothing new on this connection.
+    // GOAWAY: soon nothing new is begun on this connection.
     let started = Instant::now();
-    while sender.ready().await.is_ok() {
+    while sender
+        .send_request(request("GET", "/count", ""))
+        .await
+        .is_ok()
+    {
         assert!(started.elapsed() < Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     release.send(()).unwrap();
     let answer = in_flight.await.unwrap().unwrap();

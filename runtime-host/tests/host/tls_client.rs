@@ -69,15 +69,23 @@ pub fn trusting(keys: &[&Keys], protocols: &[&[u8]]) -> Arc<ClientConfig> {
 /// HTTP/1.1 over TLS.
 pub type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-/// A connection, if the server is trusted.
-pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Secure, std::io::Error> {
+/// The bytes of a connection, if the server is trusted.
+pub fn stream(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, std::io::Error> {
     let name = ServerName::try_from("localhost").unwrap();
     let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
     let mut stream = client::tcp(address);
     while connection.is_handshaking() {
         connection.complete_io(&mut stream)?;
     }
-    Ok(Client::over(StreamOwned::new(connection, stream)))
+    Ok(StreamOwned::new(connection, stream))
+}
+
+/// A connection, if the server is trusted.
+pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Secure, std::io::Error> {
+    stream(address, config).map(Client::over)
 }
 
 /// One request on a connection of its own.
