@@ -64,7 +64,9 @@ fn the_bounds_are_announced() {
     keys.write(&app);
     let host = secure(&app, &["--max-http2-streams", "7"]);
     let mut stream = stream(host.address, &trusting(&[&keys], &[b"h2"])).unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
     // The first frame is its settings: length, type 4, flags, stream 0.
     let mut head = [0; 9];
     stream.read_exact(&mut head).unwrap();
