@@ -38,7 +38,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     };
     logging::start(config.level, config.log_file.as_deref())?;
     let mut variables = variables(&args, &manifest, config.variables)?;
-    let tls = tls(&args.tls)?;
+    let tls = tls(&args.tls, &manifest)?;
     if args.build {
         build::build(&manifest)?;
     }
@@ -105,10 +105,11 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     if !handed_over && let Some(offer) = offer {
         offer.withdraw();
     }
+    let delay = leave(&trigger, &args.limits, handed_over);
     tracing::info!("stopping; requests that have begun are answered");
     tokio::select! {
         _ = serving => {}
-        () = end(&trigger, &args.limits, handed_over) => {
+        () = end(&trigger, &args.limits, delay) => {
             tracing::warn!(
                 "requests were still unanswered after {:?}",
                 args.limits.shutdown_timeout
@@ -125,15 +126,20 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     Ok(())
 }
 
-/// Brings everything to its end, and is ready when that has no more time.
-async fn end(trigger: &Trigger, limits: &Limits, handed_over: bool) {
-    let delay = if handed_over {
+/// Begins to leave, and tells for how long.
+fn leave(trigger: &Trigger, limits: &Limits, handed_over: bool) -> Duration {
+    if handed_over {
         trigger.enter(Phase::Left);
         limits.shutdown_delay.max(HANDOVER_DELAY)
     } else {
         trigger.enter(Phase::Leaving);
         limits.shutdown_delay
-    };
+    }
+}
+
+/// Brings everything to its end after `delay`, and is ready when that has no
+/// more time.
+async fn end(trigger: &Trigger, limits: &Limits, delay: Duration) {
     tokio::time::sleep(delay).await;
     trigger.enter(Phase::Closing);
     tokio::time::sleep(limits.shutdown_timeout).await;
@@ -158,16 +164,26 @@ async fn run(
     );
 }
 
-fn tls(args: &cli::Tls) -> Result<Option<Tls>> {
-    match (&args.tls_cert, &args.tls_key) {
+fn tls(args: &cli::Tls, manifest: &Manifest) -> Result<Option<Tls>> {
+    let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => Tls::load(tls::Files {
             certificates: certificates.clone(),
             key: key.clone(),
         })
         .map(Some),
         // One alone is refused by the command line.
-        _ => Ok(None),
+        _ => return Ok(None),
+    };
+    for (id, component) in &manifest.components {
+        let hosts = &component.allowed_outbound_hosts;
+        if hosts.iter().any(|host| host.ends_with("://self")) {
+            tracing::warn!(
+                "component.{id} may ask http://self, but will not be answered: \
+                 the application is served over TLS only"
+            );
+        }
     }
+    tls
 }
 
 fn bounds(limits: &Limits) -> server::Bounds {

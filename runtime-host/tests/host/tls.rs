@@ -73,6 +73,22 @@ fn keys_that_do_not_fit_are_told_in_one_line() {
 }
 
 #[test]
+fn spins_variables_name_the_keys_and_self_is_warned_of() {
+    let keys = Keys::new();
+    let app = Application::probe("allowed_outbound_hosts = [\"http://self\"]\n");
+    keys.write(&app);
+    let host = crate::process::Host::start(
+        app.command()
+            .env("SPIN_TLS_CERT", app.path().join("cert.pem"))
+            .env("SPIN_TLS_KEY", app.path().join("key.pem")),
+    );
+    let config = trusting(&[&keys], &[]);
+    assert_eq!(get(host.address, &config, "/count").unwrap().body, "1");
+    let line = host.logged("http://self");
+    assert!(line.contains("component.probe"), "{line}");
+}
+
+#[test]
 fn keys_are_renewed_under_load_without_a_failed_request() {
     let (old, new) = (Keys::new(), Keys::new());
     let app = probe(&old);
