@@ -108,6 +108,15 @@ pub(crate) struct Up {
     )]
     pub(crate) http_listen: SocketAddr,
 
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    /// A Unix socket over which the listening socket goes from one process to
+    /// the next: started with the same FILE, a second one begins to serve, and
+    /// then the first ends, without a connection being refused.
+    #[arg(long, value_name = "FILE", conflicts_with = "devnet")]
+    pub(crate) handover: Option<PathBuf>,
+
     /// Set a variable: name=value, name=@file, or @file.toml or @file.json for
     /// several. Comes before SPIN_VARIABLE_<NAME>, and that before --config.
     #[arg(long = "variable", value_name = "NAME=VALUE")]
@@ -149,6 +158,23 @@ pub(crate) struct Up {
     pub(crate) devnet_options: ::devnet::Options,
 }
 
+/// TLS towards clients.
+#[derive(Debug, Args)]
+pub(crate) struct Tls {
+    /// Serve https with this certificate and those that lead to its root (PEM).
+    #[arg(long, env = "SPIN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM, not encrypted).
+    #[arg(long, env = "SPIN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// How often to look whether these files have changed; SIGHUP has them read
+    /// at once.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(crate) tls_reload_interval: Duration,
+}
+
 /// What bounds clients and components.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
@@ -160,6 +186,12 @@ pub(crate) struct Limits {
     /// How long requests that have begun may still take after a signal to stop.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub(crate) shutdown_timeout: Duration,
+
+    /// How long to go on as before after a signal to stop, except that
+    /// /.well-known/runtime-host/ready answers 503 and connections are told to
+    /// go elsewhere; or 0, and new connections are refused at once.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time_or_none)]
+    pub(crate) shutdown_delay: Duration,
 
     /// How many requests an instance answers before it is replaced.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
@@ -191,6 +223,14 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub(crate) head_timeout: Duration,
 
+    /// How long a TLS handshake may take; then the connection is closed.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) tls_handshake_timeout: Duration,
+
+    /// Requests of one HTTP/2 connection at once; further ones are refused.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_http2_streams: u32,
+
     /// How long the body of a request may take; then the answer is 408.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub(crate) body_timeout: Duration,
@@ -202,6 +242,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) => Ok(number),
         Err(e) => Err(format!("{e}")),
     }
+}
+
+/// A time span that may be nothing.
+fn time_or_none(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    time(text)
 }
 
 /// A time span: a whole number of seconds, or of the unit that follows it.

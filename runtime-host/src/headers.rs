@@ -19,7 +19,8 @@ const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rout
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 const PATH_MATCH_PREFIX: &str = "spin-path-match-";
 
-/// Completes the head of a request for the component that `found` names.
+/// Completes the head of a request, which came from `client` by `scheme`, for
+/// the component that `found` names.
 ///
 /// # Errors
 ///
@@ -28,6 +29,7 @@ pub fn prepare(
     head: &mut request::Parts,
     found: &Found<'_>,
     client: SocketAddr,
+    scheme: Scheme,
 ) -> Result<(), &'static str> {
     let authority = authority(head)?;
     let path = head
@@ -35,9 +37,9 @@ pub fn prepare(
         .path_and_query()
         .cloned()
         .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let full_url = format!("http://{authority}{path}");
+    let full_url = format!("{scheme}://{authority}{path}");
     head.uri = Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(scheme)
         .authority(authority)
         .path_and_query(path)
         .build()
@@ -138,7 +140,12 @@ mod tests {
         let (mut head, ()) = build.body(()).unwrap().into_parts();
         let path = head.uri.path().to_owned();
         let found = routes.find(&path).unwrap();
-        prepare(&mut head, &found, "127.0.0.1:8777".parse().unwrap())?;
+        prepare(
+            &mut head,
+            &found,
+            "127.0.0.1:8777".parse().unwrap(),
+            Scheme::HTTP,
+        )?;
         Ok(head)
     }
 

@@ -11,8 +11,10 @@ use routefinder::{RouteSpec, Segment};
 use crate::fault::{Collector, Result};
 use crate::manifest::{Route, Trigger};
 
-/// Paths under this prefix are the host's own.
+/// Paths under this prefix are the host's own, as they are Spin's.
 pub const WELL_KNOWN_PREFIX: &str = "/.well-known/spin/";
+/// And these are the host's own.
+pub const HOST_PREFIX: &str = "/.well-known/runtime-host/";
 
 /// All public routes of an application.
 #[derive(Debug)]
@@ -51,9 +53,13 @@ impl Routes {
                 based: normalised(raw),
                 component: trigger.component.clone(),
             };
-            if format!("{}/", entry.based).starts_with(WELL_KNOWN_PREFIX) {
+            let path = format!("{}/", entry.based);
+            let taken = [WELL_KNOWN_PREFIX, HOST_PREFIX]
+                .into_iter()
+                .find(|prefix| path.starts_with(prefix));
+            if let Some(prefix) = taken {
                 warnings.push(format!(
-                    "the route {raw:?} of {} is never reached: {WELL_KNOWN_PREFIX} is the host's",
+                    "the route {raw:?} of {} is never reached: {prefix} is the host's",
                     entry.component
                 ));
             }

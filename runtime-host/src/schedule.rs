@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::answers::Problem;
+use crate::answers::{Form, Problem};
 use crate::app::App;
 use crate::fault::{Collector, Faults, Result};
 use crate::headers;
@@ -218,16 +218,16 @@ impl Call {
         let found = app.routes.find(self.path.path());
         let runner = app.runner(&self.component);
         let (Some(found), Some(runner)) = (found, runner) else {
-            return Problem::NotFound.response();
+            return Problem::NotFound.response(Form::Json);
         };
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = self.method.clone();
         head.uri = self.path.clone().into();
         head.headers = self.headers.clone();
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        match headers::prepare(&mut head, &found, nobody) {
+        match headers::prepare(&mut head, &found, nobody, Scheme::HTTP) {
             Ok(()) => server::deliver(runner, head, Bytes::new()).await,
-            Err(why) => Problem::BadRequest(why).response(),
+            Err(why) => Problem::BadRequest(why).response(Form::Json),
         }
     }
 

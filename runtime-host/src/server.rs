@@ -1,34 +1,44 @@
 //! The HTTP server towards clients.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use http::header::{CONNECTION, HeaderValue};
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::answers::{self, Problem};
+use crate::answers::{self, Form, Problem};
 use crate::app::App;
+use crate::connection::{self, Answer, Requests};
 use crate::dispatch::{Failure, RequestId, Runner};
 use crate::headers;
-use crate::routes::WELL_KNOWN_PREFIX;
-use crate::shutdown::Shutdown;
+use crate::routes::{HOST_PREFIX, WELL_KNOWN_PREFIX};
+use crate::shutdown::{Phase, Shutdown};
+use crate::tls;
 
 /// The largest head of a request; a larger one is answered with 431.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEAD_BYTES: u16 = 16 * 1024;
+/// Of one HTTP/2 stream, what is waiting to be sent.
+const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// After an error of accepting, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a request may stay in the kernel's hands before it is accepted.
+/// Connections at once; further ones wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// What bounds a client.
@@ -37,33 +47,65 @@ pub struct Bounds {
     /// The largest body of a request, in bytes; a larger one is answered with
     /// 413.
     pub body_bytes: usize,
-    /// How long the head of a request may take, counted from the answer before
-    /// it.
-    pub head_timeout: Duration,
     /// How long its body may take; then it is answered with 408.
     pub body_timeout: Duration,
+    /// How long the TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// Requests of one HTTP/2 connection at once.
+    pub streams: u32,
+    /// When a connection is given up.
+    pub connection: connection::Limits,
 }
 
-/// Serves `app` on `listener` until `shutdown`, and then until every request
+/// What is served, and how.
+pub struct Site {
+    /// What answers.
+    pub app: Arc<App>,
+    /// What bounds clients.
+    pub bounds: Bounds,
+    /// Makes connections TLS ones, if they are to be.
+    pub tls: Option<TlsAcceptor>,
+    /// Ends it.
+    pub shutdown: Shutdown,
+}
+
+impl Site {
+    /// `https` or `http`
+    pub fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
+    }
+}
+
+/// Serves `site` on `listener` until its shutdown, and then until every request
 /// that was begun is answered.
-pub async fn serve(listener: TcpListener, app: Arc<App>, bounds: Bounds, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let begin = |connections: &mut JoinSet<()>, (stream, client, permit)| {
+        let site = Arc::clone(&site);
+        connections.spawn(async move {
+            accepted(&site, stream, client).await;
+            drop::<OwnedSemaphorePermit>(permit);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
-            () = shutdown.requested() => break,
+            () = site.shutdown.reached(Phase::Left) => break,
         };
-        let Some((stream, client, permit)) = accepted else {
+        let Some(accepted) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
-        connections.spawn(async move {
-            connection(stream, client, app, bounds, shutdown).await;
-            drop(permit);
-        });
+        begin(&mut connections, accepted);
+    }
+    // Those that the kernel has let in already.
+    while let Some(Some(accepted)) = accept(&listener, &permits).now_or_never() {
+        begin(&mut connections, accepted);
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -72,7 +114,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, bounds: Bounds, shutdow
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, client)) => Some((stream, client, permit)),
@@ -83,65 +125,132 @@ async fn accept(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    client: SocketAddr,
-    app: Arc<App>,
-    bounds: Bounds,
-    shutdown: Shutdown,
-) {
+async fn accepted(site: &Arc<Site>, stream: TcpStream, client: SocketAddr) {
     // Without this, an answer in two segments waits for the client's delayed
     // acknowledgement: 40 ms.
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {e}");
     }
-    let service = service_fn(move |request| {
-        let app = Arc::clone(&app);
-        async move { Ok::<_, std::convert::Infallible>(answer(&app, request, client, bounds).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_timeout)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = match &site.tls {
+        None => http_1(site, stream, client).await,
+        Some(acceptor) => {
+            let handshake =
+                tokio::time::timeout(site.bounds.handshake_timeout, acceptor.accept(stream));
+            let stream = tokio::select! {
+                stream = handshake => stream,
+                () = site.shutdown.reached(Phase::Closing) => return,
+            };
+            match stream {
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
+                    http_2(site, stream, client).await
+                }
+                Ok(Ok(stream)) => http_1(site, stream, client).await,
+                Ok(Err(e)) => Err(format!("TLS: {e}")),
+                Err(_) => Err("the TLS handshake took too long".to_owned()),
+            }
         }
     };
-    if let Err(e) = result {
+    if let Err(e) = ended {
         tracing::debug!(%client, "a connection ended: {e}");
     }
 }
 
-async fn answer(
-    app: &App,
-    request: Request<Incoming>,
+async fn http_1(
+    site: &Arc<Site>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     client: SocketAddr,
-    bounds: Bounds,
-) -> Response<WasiBody> {
+) -> Result<(), String> {
+    let requests = Requests::new();
+    let service = service_fn(|request| {
+        let begun = requests.begin();
+        async move {
+            let mut response = answer(site, request, client).await;
+            if site.shutdown.phase() >= Phase::Leaving {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
+        }
+    });
+    let connection = http1::Builder::new()
+        // This is `drive`'s.
+        .header_read_timeout(None)
+        .max_buf_size(usize::from(MAX_HEAD_BYTES))
+        .serve_connection(TokioIo::new(stream), service);
+    // A request that is on its way to an idle connection would be lost if it
+    // were closed earlier: there is no way to tell the client but an answer.
+    let (limits, goodbye) = (site.bounds.connection, Phase::Closing);
+    connection::drive(connection, &requests, limits, &site.shutdown, goodbye).await
+}
+
+async fn http_2(
+    site: &Arc<Site>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    client: SocketAddr,
+) -> Result<(), String> {
+    let requests = Requests::new();
+    // A client that cancels requests as fast as it makes them does not have
+    // more of them worked at than one that does not.
+    let streams = usize::try_from(site.bounds.streams).unwrap_or(usize::MAX);
+    let running = Arc::new(Semaphore::new(streams.min(Semaphore::MAX_PERMITS)));
+    let service = service_fn(|request| {
+        let begun = requests.begin();
+        let site = Arc::clone(site);
+        let permit = Arc::clone(&running).try_acquire_owned();
+        async move {
+            let form = Form::wanted(request.headers());
+            let mut response = match permit {
+                Ok(permit) => {
+                    // On its own, so that it ends before its permit does.
+                    let answer = tokio::spawn(async move {
+                        let response = answer(&site, request, client).await;
+                        drop(permit);
+                        response
+                    });
+                    answer
+                        .await
+                        .unwrap_or_else(|_| Problem::Internal(RequestId::next()).response(form))
+                }
+                Err(_) => Problem::Busy.response(form),
+            };
+            response.headers_mut().remove(CONNECTION);
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(site.bounds.streams)
+        .max_header_list_size(u32::from(MAX_HEAD_BYTES))
+        .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let (limits, goodbye) = (site.bounds.connection, Phase::Leaving);
+    connection::drive(connection, &requests, limits, &site.shutdown, goodbye).await
+}
+
+async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
+    let app = &site.app;
+    let form = Form::wanted(request.headers());
     let path = request.uri().path().to_owned();
     if let Some(name) = path.strip_prefix(WELL_KNOWN_PREFIX) {
-        return well_known(app, name);
+        return well_known(app, name, form);
+    }
+    if let Some(name) = path.strip_prefix(HOST_PREFIX) {
+        return state(&site.shutdown, name, form);
     }
     let Some(found) = app.routes.find(&path) else {
-        return Problem::NotFound.response();
+        return Problem::NotFound.response(form);
     };
     let Some(runner) = app.runner(&found.entry.component) else {
-        return Problem::NotFound.response();
+        return Problem::NotFound.response(form);
     };
     let (mut head, body) = request.into_parts();
-    if let Err(why) = headers::prepare(&mut head, &found, client) {
-        return Problem::BadRequest(why).response();
+    if let Err(why) = headers::prepare(&mut head, &found, client, site.scheme()) {
+        return Problem::BadRequest(why).response(form);
     }
     // The whole body is here before an instance is asked, so that a slow client
     // keeps nothing waiting but itself.
-    let body = match read(body, bounds).await {
+    let body = match read(body, site.bounds).await {
         Ok(body) => body,
-        Err(problem) => return problem.response(),
+        Err(problem) => return problem.response(form),
     };
     deliver(runner, head, body).await
 }
@@ -150,12 +259,13 @@ async fn answer(
 /// whose head is prepared.
 pub async fn deliver(runner: &Runner, head: request::Parts, body: Bytes) -> Response<WasiBody> {
     let id = RequestId::next();
+    let form = Form::wanted(&head.headers);
     let request = Request::from_parts(head, answers::full(body));
     match runner.run(id, request).await {
         Ok(response) => response,
-        Err(Failure::Busy) => Problem::Busy.response(),
-        Err(Failure::Timeout) => Problem::Timeout(id).response(),
-        Err(Failure::Failed) => Problem::Internal(id).response(),
+        Err(Failure::Busy) => Problem::Busy.response(form),
+        Err(Failure::Timeout) => Problem::Timeout(id).response(form),
+        Err(Failure::Failed) => Problem::Internal(id).response(form),
     }
 }
 
@@ -176,10 +286,23 @@ async fn read(body: Incoming, bounds: Bounds) -> Result<Bytes, Problem> {
     }
 }
 
-fn well_known(app: &App, name: &str) -> Response<WasiBody> {
+/// What Spin answers under its prefix.
+fn well_known(app: &App, name: &str, form: Form) -> Response<WasiBody> {
     match name {
         "health" => answers::text(StatusCode::OK, "text/plain", "OK"),
         "info" => answers::text(StatusCode::OK, "application/json", app.info.clone()),
-        _ => Problem::NotFound.response(),
+        _ => Problem::NotFound.response(form),
+    }
+}
+
+/// Whether this host lives, and whether it is to be given requests.
+fn state(shutdown: &Shutdown, name: &str, form: Form) -> Response<WasiBody> {
+    match (name, shutdown.phase()) {
+        ("live", _) => answers::text(StatusCode::OK, "text/plain", "live"),
+        ("ready", Phase::Serving) => answers::text(StatusCode::OK, "text/plain", "ready"),
+        ("ready", Phase::Leaving | Phase::Left | Phase::Closing) => {
+            answers::text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining")
+        }
+        _ => Problem::NotFound.response(form),
     }
 }

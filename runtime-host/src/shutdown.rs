@@ -4,32 +4,61 @@ use tokio::sync::watch;
 
 use crate::fault::{Faults, Result};
 
+/// How far a host is on its way to its end. It goes only forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Not at all.
+    Serving,
+    /// It says so: it is not ready, its connections are told to go elsewhere,
+    /// and it begins nothing by itself. It still takes new connections.
+    Leaving,
+    /// It takes no new connections; those that are idle may bring one more
+    /// request.
+    Left,
+    /// What has begun is brought to its end.
+    Closing,
+}
+
 /// Tells everything that listens to it to come to an end.
 #[derive(Debug, Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<Phase>);
 
 /// Starts a [`Shutdown`].
 #[derive(Debug)]
-pub struct Trigger(watch::Sender<bool>);
+pub struct Trigger(watch::Sender<Phase>);
 
 /// A shutdown that has not been requested.
 pub fn shutdown() -> (Trigger, Shutdown) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(Phase::Serving);
     (Trigger(sender), Shutdown(receiver))
 }
 
 impl Trigger {
-    /// Requests it.
-    pub fn request(&self) {
-        self.0.send_replace(true);
+    /// Goes on to `phase`, if that is ahead.
+    pub fn enter(&self, phase: Phase) {
+        self.0.send_if_modified(|now| {
+            let ahead = phase > *now;
+            *now = phase.max(*now);
+            ahead
+        });
     }
 }
 
 impl Shutdown {
     /// Ready once it is requested.
     pub async fn requested(&self) {
+        self.reached(Phase::Leaving).await;
+    }
+
+    /// Ready once `phase` is reached.
+    pub async fn reached(&self, phase: Phase) {
         // Without a sender nobody can ever request it: that is the end, too.
-        let _ = self.0.clone().wait_for(|requested| *requested).await;
+        let _ = self.0.clone().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Where it is now.
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
     }
 }
 
@@ -78,5 +107,26 @@ impl Signals {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn phases_go_only_forward() {
+        let (trigger, shutdown) = shutdown();
+        assert_eq!(shutdown.phase(), Phase::Serving);
+        trigger.enter(Phase::Left);
+        trigger.enter(Phase::Leaving);
+        assert_eq!(shutdown.phase(), Phase::Left);
+        shutdown.requested().await;
+        shutdown.reached(Phase::Left).await;
+        let closing = shutdown.reached(Phase::Closing);
+        let mut closing = std::pin::pin!(closing);
+        assert!(futures::poll!(closing.as_mut()).is_pending());
+        trigger.enter(Phase::Closing);
+        closing.await;
     }
 }

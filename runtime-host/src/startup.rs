@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use http::uri::Scheme;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -43,7 +44,7 @@ pub async fn check(app: &App, id: &str) -> Result<()> {
         .map_err(|e| place(format!("is not possible: {e}")))?
         .into_parts();
     let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    headers::prepare(&mut head, &Found::internal(id, "/"), nobody)
+    headers::prepare(&mut head, &Found::internal(id, "/"), nobody, Scheme::HTTP)
         .map_err(|e| place(format!("is not possible: {e}")))?;
     let request = Request::from_parts(head, answers::full(""));
     let response = runner

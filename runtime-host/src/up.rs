@@ -3,21 +3,29 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
 use crate::app::{App, Settings};
 use crate::cache::Cache;
-use crate::cli::Up;
+use crate::cli::{self, Limits, Up};
 use crate::config_yaml::{self, ConfigFile};
 use crate::dispatch;
 use crate::fault::{Collector, Faults, Result};
+use crate::handover::{Offer, Predecessor};
 use crate::manifest::{self, Manifest};
-use crate::shutdown::{self, Signals};
+use crate::shutdown::{self, Phase, Signals, Trigger};
+use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
-use crate::{backup, build, devnet, logging, schedule, server, startup};
+use crate::{backup, build, connection, devnet, logging, schedule, server, startup};
 
-/// Serves until SIGINT or SIGTERM, then answers what was begun.
+/// How long the connections of a process that another one has taken over from
+/// may bring one more request, if nothing else says more.
+const HANDOVER_DELAY: Duration = Duration::from_secs(5);
+
+/// Serves until SIGINT or SIGTERM, or until another process serves in its
+/// place, then answers what was begun.
 ///
 /// # Errors
 ///
@@ -30,20 +38,16 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     };
     logging::start(config.level, config.log_file.as_deref())?;
     let mut variables = variables(&args, &manifest, config.variables)?;
+    let tls = tls(&args.tls, &manifest)?;
     if args.build {
         build::build(&manifest)?;
     }
     let mut signals = Signals::install()?;
     // Before the components are compiled: a port in use is told at once.
-    let listener = listen(args.http_listen).await?;
+    let (listener, predecessor) = listen(&args).await?;
     let address = listener
         .local_addr()
         .map_err(|e| Faults::one(format!("{}: {e}", args.http_listen)))?;
-    let bounds = server::Bounds {
-        body_bytes: args.limits.max_request_body,
-        head_timeout: args.limits.head_timeout,
-        body_timeout: args.limits.body_timeout,
-    };
     let devnet = if args.devnet {
         let (devnet, access) = devnet::start(args.devnet_options.clone()).await?;
         access.set(&manifest.host.devnet_variables, &mut variables)?;
@@ -62,22 +66,50 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         () = signals.next() => return Ok(()),
     };
     app.client.set_own_address(address);
-    print_addresses(&app, &manifest, address, args.quiet);
+
+    let (trigger, shutdown) = shutdown::shutdown();
+    let site = server::Site {
+        app: Arc::new(app),
+        bounds: bounds(&args.limits),
+        tls: tls.as_ref().map(Tls::acceptor),
+        shutdown: shutdown.clone(),
+    };
+    let renewing = match tls {
+        Some(tls) => Some(tls.renewing(args.tls.tls_reload_interval, shutdown)?),
+        None => None,
+    };
+    let offer = match &args.handover {
+        Some(path) => Some(Offer::at(path, &listener)?),
+        None => None,
+    };
+    print_addresses(&site, &manifest, address, args.quiet);
     if let Some((_, access)) = &devnet {
         access.print();
     }
-
-    let (trigger, shutdown) = shutdown::shutdown();
-    let mut serving = tokio::spawn(run(listener, Arc::new(app), bounds, shutdown));
-    tokio::select! {
-        ended = &mut serving => return ended.map_err(|e| Faults::one(format!("the server: {e}"))),
-        () = signals.next() => {}
+    let mut serving = tokio::spawn(run(listener, site, renewing));
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await;
     }
+
+    let taken = async {
+        match &offer {
+            Some(offer) => offer.taken().await,
+            None => std::future::pending().await,
+        }
+    };
+    let handed_over = tokio::select! {
+        ended = &mut serving => return ended.map_err(|e| Faults::one(format!("the server: {e}"))),
+        () = signals.next() => false,
+        () = taken => true,
+    };
+    if !handed_over && let Some(offer) = offer {
+        offer.withdraw();
+    }
+    let delay = leave(&trigger, &args.limits, handed_over);
     tracing::info!("stopping; requests that have begun are answered");
-    trigger.request();
     tokio::select! {
         _ = serving => {}
-        () = tokio::time::sleep(args.limits.shutdown_timeout) => {
+        () = end(&trigger, &args.limits, delay) => {
             tracing::warn!(
                 "requests were still unanswered after {:?}",
                 args.limits.shutdown_timeout
@@ -94,18 +126,79 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     Ok(())
 }
 
-/// Everything that `app` does, until `shutdown`.
+/// Begins to leave, and tells for how long.
+fn leave(trigger: &Trigger, limits: &Limits, handed_over: bool) -> Duration {
+    if handed_over {
+        trigger.enter(Phase::Left);
+        limits.shutdown_delay.max(HANDOVER_DELAY)
+    } else {
+        trigger.enter(Phase::Leaving);
+        limits.shutdown_delay
+    }
+}
+
+/// Brings everything to its end after `delay`, and is ready when that has no
+/// more time.
+async fn end(trigger: &Trigger, limits: &Limits, delay: Duration) {
+    tokio::time::sleep(delay).await;
+    trigger.enter(Phase::Closing);
+    tokio::time::sleep(limits.shutdown_timeout).await;
+}
+
+/// Everything that `site` does, until its shutdown.
 async fn run(
     listener: TcpListener,
-    app: Arc<App>,
-    bounds: server::Bounds,
-    shutdown: shutdown::Shutdown,
+    site: server::Site,
+    renewing: Option<impl Future<Output = ()>>,
 ) {
+    let site = Arc::new(site);
     tokio::join!(
-        server::serve(listener, Arc::clone(&app), bounds, shutdown.clone()),
-        schedule::run(Arc::clone(&app), shutdown.clone()),
-        backup::run(&app, &shutdown),
+        server::serve(listener, Arc::clone(&site)),
+        schedule::run(Arc::clone(&site.app), site.shutdown.clone()),
+        backup::run(&site.app, &site.shutdown),
+        async {
+            if let Some(renewing) = renewing {
+                renewing.await;
+            }
+        },
     );
+}
+
+fn tls(args: &cli::Tls, manifest: &Manifest) -> Result<Option<Tls>> {
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => Tls::load(tls::Files {
+            certificates: certificates.clone(),
+            key: key.clone(),
+        })
+        .map(Some),
+        // One alone is refused by the command line.
+        _ => return Ok(None),
+    };
+    for (id, component) in &manifest.components {
+        let hosts = &component.allowed_outbound_hosts;
+        if hosts.iter().any(|host| host.ends_with("://self")) {
+            tracing::warn!(
+                "component.{id} may ask http://self, but will not be answered: \
+                 the application is served over TLS only"
+            );
+        }
+    }
+    tls
+}
+
+fn bounds(limits: &Limits) -> server::Bounds {
+    server::Bounds {
+        body_bytes: limits.max_request_body,
+        body_timeout: limits.body_timeout,
+        handshake_timeout: limits.tls_handshake_timeout,
+        streams: limits.max_http2_streams,
+        connection: connection::Limits {
+            idle: limits.head_timeout,
+            // The head of the answer, then its body; and a little for the
+            // network.
+            request: limits.body_timeout + 2 * limits.request_timeout + Duration::from_secs(1),
+        },
+    }
 }
 
 /// Puts the application together and lets it check its configuration.
@@ -174,29 +267,42 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| {
+/// The socket to serve on: another process's, which is told of later, or a new
+/// one.
+async fn listen(args: &Up) -> Result<(TcpListener, Option<Predecessor>)> {
+    let address = args.http_listen;
+    if let Some(path) = &args.handover
+        && let Some((listener, predecessor)) = Predecessor::find(path, address).await?
+    {
+        return Ok((listener, Some(predecessor)));
+    }
+    let listener = TcpListener::bind(address).await.map_err(|e| {
         Faults::one(match e.kind() {
             std::io::ErrorKind::AddrInUse => {
                 format!("{address} is already in use; choose another address with --listen")
             }
             _ => format!("cannot listen on {address}: {e}"),
         })
-    })
+    })?;
+    Ok((listener, None))
 }
 
 /// Tells where the application is; scripts read the first line.
-fn print_addresses(app: &App, manifest: &Manifest, address: SocketAddr, quiet: bool) {
-    let mut text = format!("Serving http://{address}\n");
+fn print_addresses(site: &server::Site, manifest: &Manifest, address: SocketAddr, quiet: bool) {
+    let scheme = site.scheme();
+    let mut text = format!("Serving {scheme}://{address}\n");
     if !quiet {
         text.push_str("Available routes:\n");
-        for entry in app.routes.entries() {
+        for entry in site.app.routes.entries() {
             let route = if entry.based.is_empty() {
                 "/"
             } else {
                 &entry.based
             };
-            text.push_str(&format!("  {}: http://{address}{route}\n", entry.component));
+            text.push_str(&format!(
+                "  {}: {scheme}://{address}{route}\n",
+                entry.component
+            ));
             let description = manifest
                 .components
                 .get(&entry.component)
@@ -215,6 +321,6 @@ fn print_addresses(app: &App, manifest: &Manifest, address: SocketAddr, quiet: b
     drop(stdout);
     tracing::info!(
         application = manifest.application.name,
-        "serving http://{address}"
+        "serving {scheme}://{address}"
     );
 }

@@ -12,17 +12,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// By their names in lower case.
+    pub headers: HashMap<String, String>,
     pub body: String,
 }
 
 /// A connection, for several requests.
-pub struct Client(BufReader<TcpStream>);
+pub struct Client<S = TcpStream>(BufReader<S>);
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the host listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        Self::over(tcp(address))
+    }
+}
+
+/// A connection with patience.
+pub fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the host listens");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn over(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -67,6 +80,7 @@ impl Client {
         }
         Some(Answer {
             status,
+            headers,
             body: String::from_utf8(body).ok()?,
         })
     }

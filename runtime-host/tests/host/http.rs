@@ -177,3 +177,78 @@ fn slow_clients_are_let_go() {
     );
     assert_eq!(host.get("/count").status, 200);
 }
+
+#[test]
+fn refusals_have_the_whole_error_body() {
+    let app = Application::new(
+        "[[trigger.http]]\nroute = \"/echo\"\ncomponent = \"probe\"\n\
+         [component.probe]\nsource = \"@probe@\"\n",
+    );
+    let host = app.start(&["--max-request-body", "10"]);
+    for (accept, content_type) in [
+        ("*/*", "application/json"),
+        (
+            "application/problem+json, application/json",
+            "application/problem+json",
+        ),
+    ] {
+        for (head, status, code, retryable) in [
+            ("GET /none HTTP/1.1\r\nhost: h", 404, "not_found", "false"),
+            (
+                "POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 11",
+                413,
+                "payload_too_large",
+                "false",
+            ),
+            ("GET /echo HTTP/1.1", 400, "bad_request", "false"),
+        ] {
+            let mut client = Client::connect(host.address);
+            client.write(format!("{head}\r\naccept: {accept}\r\n\r\n").as_bytes());
+            let answer = client.read();
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.headers["content-type"], content_type);
+            for part in [
+                r#""success":false"#.to_owned(),
+                r#""message":""#.to_owned(),
+                format!(r#""code":"{code}""#),
+                format!(r#""type":"urn:runtime-host:problem:{code}""#),
+                r#""title":""#.to_owned(),
+                format!(r#""status":{status}"#),
+                format!(r#""retryable":{retryable}"#),
+            ] {
+                assert!(answer.body.contains(&part), "{part} in {}", answer.body);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_takes_frees_its_instance() {
+    let app = Application::probe("");
+    let size = 12 << 20;
+    let host = app.start(&[
+        "--max-instances",
+        "1",
+        "--max-request-body",
+        &size.to_string(),
+        "--max-instance-memory",
+        "512",
+        "--request-timeout",
+        "2s",
+        "--body-timeout",
+        "2s",
+        "--queue-timeout",
+        "50ms",
+    ]);
+    let mut client = Client::connect(host.address);
+    client.write(head("POST", "/echo", &"x".repeat(size)).as_bytes());
+    // It has the only instance, and its answer is larger than what the sockets
+    // hold.
+    for status in [503, 200] {
+        let started = std::time::Instant::now();
+        while host.get("/count").status != status {
+            assert!(started.elapsed() < std::time::Duration::from_secs(60));
+        }
+    }
+    assert!(client.try_read().is_none(), "it is not the whole answer");
+}

@@ -169,10 +169,10 @@ impl Host {
         let stdout = Lines::read(child.stdout.take().unwrap());
         let stderr = Lines::read(child.stderr.take().unwrap());
         let serving = stdout
-            .find("Serving http://")
+            .find("Serving http")
             .unwrap_or_else(|| panic!("it does not serve: {:#?}", stderr.all()));
         let address = serving
-            .rsplit_once("http://")
+            .rsplit_once("://")
             .and_then(|(_, address)| address.parse().ok())
             .unwrap_or_else(|| panic!("no address in {serving:?}"));
         Self {

@@ -75,3 +75,46 @@ fn a_second_signal_and_the_timeout_end_it_at_once() {
         assert!(in_flight.join().unwrap(), "its connection was closed");
     }
 }
+
+#[test]
+fn it_tells_that_it_leaves_before_it_does() {
+    const READY: &str = "/.well-known/runtime-host/ready";
+    let app = Application::probe("");
+    let mut host = app.start(&["--shutdown-delay", "1h"]);
+    let mut kept = crate::client::Client::connect(host.address);
+    kept.write(crate::client::head("GET", "/count", "").as_bytes());
+    assert!(!kept.read().headers.contains_key("connection"));
+    let answer = host.get(READY);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ready"));
+
+    host.signal("TERM");
+    host.logged("stopping");
+    let answer = host.get(READY);
+    assert_eq!((answer.status, answer.body.as_str()), (503, "draining"));
+    assert_eq!(host.get("/.well-known/runtime-host/live").status, 200);
+    assert_eq!(host.get("/.well-known/spin/health").body, "OK");
+    assert_eq!(host.get("/.well-known/runtime-host/other").status, 404);
+    // Requests are answered as before, and their connections end.
+    assert_eq!(host.get("/count").status, 200);
+    kept.write(crate::client::head("GET", "/count", "").as_bytes());
+    let answer = kept.read();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["connection"], "close");
+    assert!(kept.try_read().is_none());
+
+    host.signal("TERM");
+    host.logged("stopping at once");
+    assert_eq!(host.ended().code(), Some(0));
+}
+
+#[test]
+fn after_the_delay_it_ends() {
+    let app = Application::probe("");
+    let mut host = app.start(&["--shutdown-delay", "100ms"]);
+    let mut idle = crate::client::Client::connect(host.address);
+    idle.write(crate::client::head("GET", "/count", "").as_bytes());
+    assert_eq!(idle.read().status, 200);
+    host.signal("TERM");
+    assert!(idle.try_read().is_none());
+    assert_eq!(host.ended().code(), Some(0));
+}
