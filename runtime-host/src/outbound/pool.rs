@@ -141,8 +141,26 @@ impl Pool {
         Some(idle.get_mut(key)?.pop()?.connection)
     }
 
+    fn close_the_longest_idle(&self) {
+        let mut idle = self.idle();
+        // Of each destination the first is the longest idle.
+        let oldest = idle
+            .iter()
+            .filter_map(|(key, connections)| Some((connections.first()?.since, key.clone())))
+            .min_by_key(|(since, _)| *since);
+        if let Some((_, key)) = oldest
+            && let Some(connections) = idle.get_mut(&key)
+        {
+            connections.remove(0);
+        }
+    }
+
     async fn open(&self, key: &Key, timeout: Duration) -> Result<Connection, Error> {
         let started = Instant::now();
+        // What one component leaves idle must not keep another from connecting.
+        if self.permits.available_permits() == 0 {
+            self.close_the_longest_idle();
+        }
         let permit = tokio::time::timeout(timeout, Arc::clone(&self.permits).acquire_owned())
             .await
             .ok()

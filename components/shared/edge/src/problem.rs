@@ -114,7 +114,7 @@ fn problem_of(error: &WalletError) -> Problem {
         )),
         WalletError::NodeDeregistered(node) => Problem::node_deregistered(node),
         WalletError::WalletNotEmpty(_) => Problem::new(Code::WalletNotEmpty).detail(format!(
-            "{error}; what can be spent goes to the address in send_to, the rest has to end first"
+            "{error}; what can be spent goes to the address in send_to; the rest, and payments under way, have to end first"
         )),
         WalletError::OwnAddress => {
             Problem::new(Code::InvalidAddress).detail(format!("send_to: {error}"))

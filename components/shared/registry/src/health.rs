@@ -135,7 +135,7 @@ fn wallet(facts: &HealthFacts, now: Timestamp) -> (u32, String) {
         return (0, "no wallet".to_owned());
     };
     if !wallet.is_active {
-        return (0, "the wallet is not active".to_owned());
+        return (0, "the wallet cannot send".to_owned());
     }
     match facts.service.synced_at {
         None => (

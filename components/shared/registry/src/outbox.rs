@@ -169,7 +169,7 @@ impl<D: Database, C: Clock, K: Keys, S: Sender> Outbox<'_, D, C, K, S> {
         if let Err(error) = self.tell(&webhook, started, &mut report).await {
             report.troubles.push(error.to_string());
         }
-        let respite = if report.failed > 0 {
+        let respite = if report.failed > 0 || !report.troubles.is_empty() {
             RESPITE_SECONDS
         } else {
             0
@@ -192,12 +192,17 @@ impl<D: Database, C: Clock, K: Keys, S: Sender> Outbox<'_, D, C, K, S> {
                 break;
             }
             let now = self.clock.now();
-            let Some(due) = self.store.due_delivery(webhook.id, now).await? else {
+            let Some(due) = self.store.due_delivery(webhook, now).await? else {
                 break;
             };
             let heard = match self.message(webhook, &due, now).await {
                 Ok(message) => self.sender.send(&message).await,
-                Err(why) => Err(why),
+                Err(Unsendable::Message(why)) => Err(why),
+                // The operator's fault, not the endpoint's.
+                Err(Unsendable::NoKey) => {
+                    report.troubles.push("there is no webhook_key".to_owned());
+                    break;
+                }
             };
             let attempted = judge(&due, heard, self.clock.now());
             self.store.finish_attempt(&due, &attempted).await?;
@@ -216,18 +221,19 @@ impl<D: Database, C: Clock, K: Keys, S: Sender> Outbox<'_, D, C, K, S> {
         webhook: &Webhook,
         due: &DueDelivery,
         now: Timestamp,
-    ) -> Result<Message, String> {
-        let target = Target::parse(&webhook.url, self.reach).map_err(|e| format!("url {e}"))?;
-        let body = payload(&due.kind, due.at, &due.data).ok_or("the event cannot be read")?;
+    ) -> Result<Message, Unsendable> {
+        let target = Target::parse(&webhook.url, self.reach)
+            .map_err(|e| Unsendable::Message(format!("url {e}")))?;
+        let body = payload(&due.kind, due.at, &due.data)
+            .ok_or_else(|| Unsendable::Message("the event cannot be read".to_owned()))?;
         let id = message_id(&webhook.webhook_id, due.id, due.sequence);
         let timestamp = now.unix_seconds();
         let text = format!("{id}.{timestamp}.{body}");
         let sign = |version| self.keys.sign(&webhook.webhook_id, version, &text);
-        let no_key = || "the service has no webhook_key".to_owned();
-        let mut signature = sign(webhook.key_version).await.ok_or_else(no_key)?;
+        let mut signature = sign(webhook.key_version).await.ok_or(Unsendable::NoKey)?;
         if signs_until(webhook, now).is_some() {
             let before = sign(webhook.key_version.saturating_sub(1)).await;
-            signature = format!("{signature} {}", before.ok_or_else(no_key)?);
+            signature = format!("{signature} {}", before.ok_or(Unsendable::NoKey)?);
         }
         Ok(Message {
             target,
@@ -237,6 +243,14 @@ impl<D: Database, C: Clock, K: Keys, S: Sender> Outbox<'_, D, C, K, S> {
             body,
         })
     }
+}
+
+/// Why a message cannot be made.
+enum Unsendable {
+    /// It or its endpoint is at fault.
+    Message(String),
+    /// The service cannot sign.
+    NoKey,
 }
 
 /// What follows from an attempt. A test is made once.

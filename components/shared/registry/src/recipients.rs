@@ -41,8 +41,15 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
         caller: &Caller,
         wish: Wish,
     ) -> Result<Option<RecipientPolicy>, RegistryError> {
+        let wallet_id = match self.wallet_id(&caller.node_id).await {
+            Ok(wallet_id) => wallet_id,
+            Err(error) => {
+                self.use_up(caller).await?;
+                return Err(error);
+            }
+        };
         let change = RecipientChange {
-            wallet_id: self.wallet_id(&caller.node_id).await?,
+            wallet_id,
             allow: wish.allow,
             deny: wish.deny,
             remove: wish.remove,
@@ -52,9 +59,18 @@ impl<D: Database, C: Clock> Registry<'_, D, C> {
             signature: caller.signature.clone(),
         };
         if !self.store.change_recipients(&change).await? {
+            self.use_up(caller).await?;
             return Ok(None);
         }
         self.recipients(&caller.node_id).await.map(Some)
+    }
+
+    /// A refused request must not be good for a later replay.
+    async fn use_up(&self, caller: &Caller) -> Result<(), RegistryError> {
+        if let Some(signature) = &caller.signature {
+            self.store.use_signature(signature).await?;
+        }
+        Ok(())
     }
 
     async fn wallet_id(&self, node_id: &NodeId) -> Result<i64, RegistryError> {

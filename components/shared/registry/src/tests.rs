@@ -543,6 +543,12 @@ fn only_failures_by_the_senders_fault_cost_points() {
     outputs("good", "confirmed");
     outputs("gone", "dead");
     outputs("change", "dead");
+    // Change of a payment that confirmed under another txid: no payment has this one any more.
+    outputs("malleated", "dead");
+    world.run("UPDATE outputs SET is_own = 1 WHERE txid = 'malleated'");
+    outputs("reward", "dead");
+    world.run("UPDATE outputs SET is_coinbase = 1 WHERE txid = 'reward'");
+    outputs("hidden", "missing");
     let input = |txid: &str| format!("[{{\"txid\":\"{txid}\",\"vout\":0,\"value\":5}}]");
     let maker = world.add_payment("n", "failed", FLOP, "stranger", "[]");
     world.run(&format!(
@@ -564,14 +570,17 @@ fn only_failures_by_the_senders_fault_cost_points() {
         ("chain_rejected", "gone"),
         ("abandoned", "gone"),
         ("conflict", "change"),
+        ("conflict", "malleated"),
+        ("conflict", "reward"),
     ] {
         assert_eq!(fail(failure, spent), 50, "{failure} {spent}");
     }
     assert_eq!(fail("refused", "good"), 48);
     assert_eq!(fail("conflict", "gone"), 23);
+    assert_eq!(fail("conflict", "hidden"), 0);
     assert_eq!(
         world.line("SELECT type, applied FROM reputation_events ORDER BY id"),
-        "payment_failed -2; double_spend_attempt -25"
+        "payment_failed -2; double_spend_attempt -25; double_spend_attempt -23"
     );
 }
 

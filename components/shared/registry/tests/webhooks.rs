@@ -5,7 +5,9 @@ use duxnet_registry::outbox::{Heard, Message, Outbox, RunReport, Sender};
 use duxnet_registry::webhooks::{Keys, MAX_WEBHOOKS, WebhookError, Webhooks};
 use duxnet_registry::{Registry, RegistryError, Rules};
 use duxnet_store::native::NativeDatabase;
-use duxnet_store::{Database, NewWebhook, Store, Value, Webhook, WebhookChange, migrate};
+use duxnet_store::{
+    Attempted, Database, NewWebhook, Store, Value, Webhook, WebhookChange, migrate,
+};
 use duxnet_units::net::Reach;
 use duxnet_units::{Amount, IdempotencyKey, Timestamp};
 use duxnet_wallet::Clock;
@@ -555,7 +557,7 @@ fn a_run_that_dies_after_sending_is_made_good_with_the_same_id() {
     let until = Timestamp::from_unix_seconds(now.unix_seconds() + 60).unwrap();
     let claimed = block_on(world.store.claim_webhooks(now, until, 10)).unwrap();
     assert_eq!(claimed.len(), 1);
-    let due = block_on(world.store.due_delivery(webhook.id, now))
+    let due = block_on(world.store.due_delivery(&webhook, now))
         .unwrap()
         .unwrap();
     assert_eq!(due.sequence, Some(2));
@@ -716,6 +718,62 @@ fn a_deleted_endpoint_takes_its_messages_with_it() {
     block_on(world.webhooks().delete(1, &webhook.webhook_id)).unwrap();
     assert_eq!(world.run(), RunReport::default());
     assert!(world.sql("SELECT id FROM webhook_deliveries").is_empty());
+}
+
+#[test]
+fn who_still_talks_to_an_endpoint_that_is_gone_finds_nobody_elses_messages() {
+    let world = World::new();
+    let claim = || {
+        let now = world.clock.now();
+        let until = Timestamp::from_unix_seconds(now.unix_seconds() + 60).unwrap();
+        block_on(world.store.claim_webhooks(now, until, 10)).unwrap()
+    };
+    let due =
+        |webhook: &Webhook| block_on(world.store.due_delivery(webhook, world.clock.now())).unwrap();
+    let gone = world.webhook(1, URL, r#"["*"]"#);
+    world.tell(1, "payment.sent");
+    let claimed = claim().remove(0);
+    let message = due(&claimed).unwrap();
+    block_on(world.webhooks().delete(1, &gone.webhook_id)).unwrap();
+    let other = world.webhook(2, URL, r#"["*"]"#);
+    world.tell(2, "payment.sent");
+    assert!(due(&other).is_some());
+    assert_eq!(due(&claimed), None);
+    // Nor is the end of its own message the end of another's.
+    let delivered = Attempted {
+        status: "delivered",
+        next_attempt_at: world.clock.now(),
+        last_status: Some(200),
+        last_error: None,
+        at: world.clock.now(),
+    };
+    block_on(world.store.finish_attempt(&message, &delivered)).unwrap();
+    assert!(due(&other).is_some());
+    // One whose URL has changed is told there, in a turn of its own.
+    world.sql("UPDATE webhooks SET url = 'https://elsewhere.example.com/'");
+    assert_eq!(due(&other), None);
+}
+
+#[test]
+fn a_missing_key_is_no_endpoints_fault() {
+    let world = World::new();
+    world.webhook(1, URL, r#"["*"]"#);
+    world.tell(1, "payment.sent");
+    let outbox = Outbox {
+        store: &world.store,
+        clock: &world.clock,
+        keys: &NoKeys,
+        sender: &world.sender,
+        reach: Reach::Public,
+    };
+    let report = block_on(outbox.run());
+    assert_eq!(report.troubles, ["there is no webhook_key"]);
+    assert_eq!(
+        world.column("SELECT attempts FROM webhook_deliveries"),
+        ["0"]
+    );
+    world.advance(5);
+    assert_eq!(world.run().delivered, 1);
 }
 
 #[test]

@@ -48,8 +48,12 @@ CREATE TRIGGER nodes_leave BEFORE UPDATE OF status ON nodes
     WHEN NEW.status = 'deregistered' AND OLD.status <> 'deregistered'
 BEGIN
     SELECT RAISE(ABORT, 'wallet_not_empty') WHERE EXISTS (
-        SELECT 1 FROM wallets WHERE node_id = NEW.node_id
-            AND (balance <> 0 OR confirmed <> 0 OR pending <> 0 OR reserved <> 0)
+        SELECT 1 FROM wallets AS w WHERE node_id = NEW.node_id AND (
+            balance <> 0 OR confirmed <> 0 OR pending <> 0 OR reserved <> 0
+            -- One that is not sent yet, whose coin a reorganisation may have hidden.
+            OR EXISTS (SELECT 1 FROM payments WHERE wallet_id = w.id AND state IN ('reserved', 'signed')
+                AND state IN ('reserved', 'signed', 'broadcast'))
+        )
     );
 END;
 
@@ -188,10 +192,12 @@ BEGIN
                 ) THEN 'payment_confirmed'
                 WHEN e.type = 'payment.refused' THEN 'payment_failed'
                 WHEN e.type = 'payment.failed' AND e.data ->> 'failure' = 'conflict' AND EXISTS (
-                    -- What payments of this service made is nobody's deposit.
+                    -- What payments of this service made, under whatever txid it confirmed, is nobody's
+                    -- deposit, and nor is a block's reward.
                     SELECT 1 FROM json_each(p.inputs) AS i
                     JOIN outputs AS o ON o.txid = i.value ->> 'txid' AND o.vout = i.value ->> 'vout'
-                    WHERE o.state = 'dead' AND NOT EXISTS (SELECT 1 FROM payments AS made WHERE made.txid = o.txid)
+                    WHERE o.state IN ('missing', 'dead') AND o.is_own = 0 AND o.is_coinbase = 0
+                        AND NOT EXISTS (SELECT 1 FROM payments AS made WHERE made.txid = o.txid)
                 ) THEN 'double_spend_attempt'
             END AS type
             FROM (

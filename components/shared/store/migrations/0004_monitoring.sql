@@ -280,15 +280,17 @@ BEGIN
                 WHEN 'first_recipient' THEN (
                     -- Known is who was paid before the window: a small payment does not open the door at once,
                     -- and one that nobody has released never does.
-                    SELECT CASE WHEN SUM(amount) >= r.threshold_amount
-                            AND MIN(CASE stage WHEN 'held' THEN p.created_at ELSE created_at END)
-                                > p.created_at - r.window_seconds
-                        THEN json_object(
+                    SELECT CASE WHEN SUM(amount) >= r.threshold_amount AND NOT EXISTS (
+                            SELECT 1 FROM payments AS known WHERE known.wallet_id = p.wallet_id
+                                AND known.recipient_address = p.recipient_address
+                                AND known.created_at <= p.created_at - r.window_seconds
+                                AND known.state <> 'failed' AND known.stage <> 'held'
+                        ) THEN json_object(
                             'recipient_address', p.recipient_address, 'paid', CAST(SUM(amount) AS TEXT),
                             'threshold_amount', CAST(r.threshold_amount AS TEXT), 'window_seconds', r.window_seconds
                         ) END
                     FROM payments WHERE wallet_id = p.wallet_id AND recipient_address = p.recipient_address
-                        AND state <> 'failed'
+                        AND state <> 'failed' AND created_at > p.created_at - r.window_seconds
                 )
                 WHEN 'failed_signatures' THEN (
                     SELECT CASE WHEN SUM(failures) >= r.threshold_count THEN json_object(
@@ -313,6 +315,9 @@ BEGIN
         FROM payments WHERE id = NEW.id AND review = 'held';
 END;
 
+-- So that the balance of a moment is found without walking there.
+CREATE INDEX events_of_balances ON events (wallet_id, created_at, sequence) WHERE type = 'balance.changed';
+
 -- Verb: look at the events since, at most so many. A jump is measured from the balance before the window.
 CREATE VIEW watch_events AS SELECT 0 AS most, 0 AS at WHERE 0;
 
@@ -332,7 +337,7 @@ BEGIN
                     SELECT (b.data ->> 'balance') + (b.data ->> 'pending') + (b.data ->> 'reserved') FROM events AS b
                     WHERE b.wallet_id = e.wallet_id AND b.type = 'balance.changed' AND b.sequence < e.sequence
                         AND b.created_at <= e.created_at - r.window_seconds
-                    ORDER BY b.sequence DESC LIMIT 1
+                    ORDER BY b.created_at DESC, b.sequence DESC LIMIT 1
                 ), 0) AS was
             FROM (
                 SELECT * FROM events WHERE id > (SELECT event_cursor FROM monitor_state) ORDER BY id LIMIT NEW.most

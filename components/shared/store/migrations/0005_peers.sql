@@ -63,7 +63,9 @@ CREATE INDEX peers_due ON peers (next_try_at) WHERE state NOT IN ('gone', 'block
 
 CREATE TRIGGER peers_limit BEFORE INSERT ON peers
 BEGIN
-    SELECT RAISE(ABORT, 'peer_limit_reached') WHERE NEW.source <> 'static' AND (SELECT COUNT(*) FROM peers) >= 100;
+    SELECT RAISE(ABORT, 'peer_limit_reached') WHERE NEW.source <> 'static'
+        AND NOT EXISTS (SELECT 1 FROM peers WHERE peer_id = NEW.peer_id)
+        AND (SELECT COUNT(*) FROM peers WHERE source <> 'static') >= 100;
 END;
 
 -- Fires for every request of the peer, one with the same signature as the last too: that is a replay.
@@ -176,8 +178,8 @@ END;
 CREATE TRIGGER peer_reports_inserted AFTER INSERT ON peer_reports
 BEGIN
     INSERT INTO peer_pass_on (report_id, at) VALUES (NEW.id, NEW.received_at);
-    -- What one registry can make this one keep is bounded: the newest stay.
-    DELETE FROM peer_reports WHERE id IN (
+    -- What another registry can make this one keep is bounded: the newest stay.
+    DELETE FROM peer_reports WHERE NEW.received_from IS NOT NULL AND id IN (
         SELECT id FROM peer_reports WHERE origin = NEW.origin AND topic = NEW.topic
         ORDER BY said_at DESC, message_id DESC LIMIT -1 OFFSET 10000
     );
@@ -250,7 +252,11 @@ BEGIN
         FROM json_each(CASE NEW.kind WHEN 'peers' THEN NEW.data ELSE '[]' END)
         WHERE value ->> 'id' <> COALESCE((SELECT registry_id FROM peer_self), '')
             AND NOT EXISTS (SELECT 1 FROM peers AS known WHERE known.peer_id = value ->> 'id')
-        LIMIT MAX(0, 100 - (SELECT COUNT(*) FROM peers));
+        -- One peer may introduce 20: it cannot keep everybody else out.
+        LIMIT MAX(0, MIN(
+            100 - (SELECT COUNT(*) FROM peers WHERE source <> 'static'),
+            20 - (SELECT COUNT(*) FROM peers WHERE source = 'exchange' AND created_by = NEW.peer_id)
+        ));
 END;
 
 -- Verb: an invited registry says hello for the first time.
@@ -458,7 +464,7 @@ CREATE VIEW peer_fail AS SELECT '' AS peer_id, 0 AS pause, 0 AS park_after, 0 AS
 
 CREATE TRIGGER peer_fail_one INSTEAD OF INSERT ON peer_fail
 BEGIN
-    UPDATE peers SET failures = failures + 1, lease_until = 0,
+    UPDATE peers SET failures = failures + 1, lease_until = NEW.at,
         -- Between half and one and a half of the pause.
         next_try_at = NEW.at + NEW.pause / 2 + abs(random()) % (NEW.pause + 1)
         WHERE peer_id = NEW.peer_id;

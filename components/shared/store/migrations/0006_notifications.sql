@@ -1,7 +1,8 @@
 -- Notifications: where nodes want to be told of their wallets' events, and what has been told.
 
+-- Ids are never used again: whoever still talks to an endpoint that is gone must not find another's.
 CREATE TABLE webhooks (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- What the API calls it; its key is derived from it.
     webhook_id VARCHAR NOT NULL UNIQUE,
     wallet_id INTEGER NOT NULL,
@@ -33,7 +34,7 @@ CREATE INDEX webhooks_due ON webhooks (due_at) WHERE due_at IS NOT NULL;
 
 -- One message to one endpoint. A sequence is null for a test.
 CREATE TABLE webhook_deliveries (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     webhook_id INTEGER NOT NULL,
     sequence INTEGER,
     type VARCHAR NOT NULL,
@@ -113,7 +114,7 @@ END;
 -- Who waits for a wallet's events just now. Each takes an instance of the component, so that a wallet
 -- has at most four: with a fifth the oldest ends.
 CREATE TABLE event_readers (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     wallet_id INTEGER NOT NULL,
     begun_at INTEGER NOT NULL
 );

@@ -50,11 +50,12 @@ pub struct HealthWindow {
 }
 
 /// What is left of a wallet's window is read by wallet and time; the plus keeps the index by state,
-/// which would read the past of all wallets, out of it. A payment that waits for an operator is not
-/// late, and a frozen wallet is as good as none.
+/// which would read the past of all wallets, out of it. A payment that waits for an operator, or
+/// was let go by one, is not late before it was signed, and a frozen wallet is as good as none.
 const FACTS: &str = "SELECT n.id, n.heartbeat_at, w.is_active AND w.frozen_at IS NULL,
     (SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = w.id
-        AND p.state IN ('reserved', 'signed', 'broadcast') AND p.review <> 'held' AND p.created_at < ?1),
+        AND p.state IN ('reserved', 'signed', 'broadcast') AND (p.review = '' OR p.state <> 'reserved')
+        AND +COALESCE(CASE p.review WHEN 'released' THEN p.signed_at END, p.created_at) < ?1),
     (SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = w.id AND p.created_at >= ?2 AND +p.state = 'confirmed'),
     (SELECT COUNT(*) FROM payments AS p WHERE p.wallet_id = w.id AND p.created_at >= ?2 AND +p.state = 'failed'
         AND p.failure NOT IN ('abandoned', 'not_signed', 'chain_unreachable')),

@@ -116,7 +116,8 @@ impl<D: Database> Store<D> {
         at: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
         let sql = format!(
-            "INSERT INTO webhook_deliveries (webhook_id, type, next_attempt_at, created_at) VALUES (?1, ?2, ?3, ?3)
+            "INSERT INTO webhook_deliveries (webhook_id, type, next_attempt_at, created_at)
+             SELECT id, ?2, ?3, ?3 FROM webhooks WHERE id = ?1 AND is_enabled = 1
              ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
         );
         let parameters = vec![webhook.into(), kind.into(), at.unix_seconds().into()];
@@ -159,8 +160,8 @@ impl<D: Database> Store<D> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Takes up to `limit` enabled endpoints with something due, those that wait longest first,
-    /// until `until`.
+    /// Takes up to `limit` enabled endpoints with something due, those whose last turn is longest ago
+    /// first, until `until`.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -173,7 +174,7 @@ impl<D: Database> Store<D> {
         let sql = format!(
             "UPDATE webhooks SET busy_until = ?2 WHERE id IN (
                 SELECT id FROM webhooks WHERE due_at <= ?1 AND busy_until <= ?1 AND is_enabled = 1
-                ORDER BY due_at LIMIT ?3)
+                ORDER BY busy_until, due_at LIMIT ?3)
              RETURNING {}",
             webhooks::COLUMNS
         );
@@ -212,13 +213,14 @@ impl<D: Database> Store<D> {
         Ok(())
     }
 
-    /// What a claimed endpoint is to be told next, if something is due.
+    /// What a claimed endpoint is to be told next, if something is due and it is as it was when it
+    /// was claimed.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn due_delivery(
         &self,
-        webhook: i64,
+        webhook: &Webhook,
         at: Timestamp,
     ) -> Result<Option<DueDelivery>, StoreError> {
         let row = self
@@ -231,8 +233,13 @@ impl<D: Database> Store<D> {
                  JOIN wallets w ON w.id = h.wallet_id
                  LEFT JOIN events e ON e.wallet_id = h.wallet_id AND e.sequence = d.sequence
                  WHERE d.webhook_id = ? AND d.status = 'pending' AND d.next_attempt_at <= ?
+                    AND h.url = ? AND h.is_enabled = 1
                  ORDER BY d.next_attempt_at, d.sequence LIMIT 1",
-                vec![webhook.into(), at.unix_seconds().into()],
+                vec![
+                    webhook.id.into(),
+                    at.unix_seconds().into(),
+                    webhook.url.as_str().into(),
+                ],
             )
             .await?;
         row.map(|row| {

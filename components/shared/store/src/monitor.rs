@@ -6,7 +6,7 @@ use duxnet_units::{Amount, NodeId, Timestamp};
 
 /// Wrong signatures in one node's name that are counted in a minute. More of them say nothing new,
 /// and a flood of them must not become a flood of writes.
-const MOST_FAILURES_A_MINUTE: i64 = 1000;
+const MOST_FAILURES_A_MINUTE: i64 = 100;
 
 /// One rule; its thresholds are those of its kind.
 #[derive(Clone, PartialEq, Eq, Debug)]

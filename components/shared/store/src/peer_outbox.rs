@@ -115,8 +115,12 @@ pub struct Retry {
     pub parked_pause: u32,
 }
 
+/// What peers are told of a node.
+const TOPICS: [&str; 5] = ["node", "health", "wallet", "transaction", "balance"];
+
 impl<D: Database> Store<D> {
-    /// What of our own has changed, or was told before `refresh_before`.
+    /// What of our own has changed, up to `limit` of each topic, and up to `limit` of what was told
+    /// before `refresh_before` and is still there.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -125,8 +129,16 @@ impl<D: Database> Store<D> {
         refresh_before: i64,
         limit: u32,
     ) -> Result<Vec<News>, StoreError> {
-        self.database
-            .query(
+        // Of each topic some: none keeps another waiting.
+        let of_topics = TOPICS
+            .map(|topic| {
+                format!(
+                    "SELECT * FROM (SELECT * FROM peer_subjects
+                        WHERE told_revision < revision AND topic = '{topic}' LIMIT ?2) UNION "
+                )
+            })
+            .concat();
+        let sql = format!(
                 "SELECT s.topic, s.node_id, s.reference, s.revision, s.told_hash, s.told_message,
                     s.told_revision < s.revision, n.status, n.address, n.health, n.reputation, COALESCE(n.share, '[]'),
                     (SELECT json_group_array(capability) FROM (
@@ -135,16 +147,18 @@ impl<D: Database> Store<D> {
                     )),
                     w.address, w.balance, w.confirmed, w.pending, e.type, e.data
                  FROM (
-                    SELECT * FROM (SELECT * FROM peer_subjects WHERE told_revision < revision LIMIT ?2)
-                    UNION
-                    SELECT * FROM (SELECT * FROM peer_subjects WHERE told_at < ?1 AND topic <> 'transaction' LIMIT ?2)
+                    {of_topics}
+                    SELECT * FROM (SELECT * FROM peer_subjects WHERE told_at < ?1 AND topic <> 'transaction'
+                        AND NOT EXISTS (SELECT 1 FROM nodes AS gone
+                            WHERE gone.node_id = peer_subjects.node_id AND gone.status = 'deregistered')
+                        LIMIT ?2)
                  ) AS s
                  LEFT JOIN nodes AS n ON n.node_id = s.node_id
                  LEFT JOIN wallets AS w ON w.node_id = s.node_id
-                 LEFT JOIN events AS e ON e.id = s.event_id
-                 LIMIT ?2",
-                vec![refresh_before.into(), limit.into()],
-            )
+                 LEFT JOIN events AS e ON e.id = s.event_id"
+        );
+        self.database
+            .query(&sql, vec![refresh_before.into(), limit.into()])
             .await?
             .into_iter()
             .map(|row| {
@@ -453,7 +467,7 @@ impl<D: Database> Store<D> {
     ) -> Result<(), StoreError> {
         self.database
             .query(
-                "UPDATE peers SET lease_until = 0, failures = 0, sent_at = ?, next_try_at = COALESCE(?, 0) WHERE peer_id = ?",
+                "UPDATE peers SET lease_until = ?1, failures = 0, sent_at = ?1, next_try_at = COALESCE(?2, 0) WHERE peer_id = ?3",
                 vec![
                     at.unix_seconds().into(),
                     wait_until.map(Timestamp::unix_seconds).into(),
@@ -464,7 +478,8 @@ impl<D: Database> Store<D> {
         Ok(())
     }
 
-    /// The turn ends: the peer has not answered.
+    /// The turn ends: the peer has not answered. As after an answer, the lease's end says when its last
+    /// turn was.
     ///
     /// # Errors
     /// See [`StoreError`].

@@ -471,7 +471,7 @@ impl<D: Database> Store<D> {
         }
     }
 
-    /// Blocks a peer, or lets a blocked one speak again; false when there is none.
+    /// Blocks a peer, or lets a blocked one speak again; false when there is none to.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -483,14 +483,10 @@ impl<D: Database> Store<D> {
     ) -> Result<bool, StoreError> {
         self.changed(
             "UPDATE peers SET decided_by = ?2,
-                state = CASE WHEN ?3 THEN 'blocked' WHEN state = 'blocked' THEN 'joining' ELSE state END,
+                state = CASE WHEN ?3 THEN 'blocked' ELSE 'joining' END,
                 hello_due = 1, sync_after = 0, failures = 0, next_try_at = 0, pong_for = NULL
-             WHERE peer_id = ?1 AND state <> 'leaving' RETURNING id",
-            vec![
-                peer_id.as_str().into(),
-                by.into(),
-                i64::from(block).into(),
-            ],
+             WHERE peer_id = ?1 AND state <> 'leaving' AND (?3 OR state = 'blocked') RETURNING id",
+            vec![peer_id.as_str().into(), by.into(), i64::from(block).into()],
         )
         .await
     }

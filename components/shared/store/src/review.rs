@@ -320,7 +320,7 @@ impl<D: Database> Store<D> {
                      WHERE state = 'reserved' AND review = 'released' AND lease_until <= ?
                         AND NOT EXISTS (SELECT 1 FROM wallets AS w WHERE w.id = wallet_id AND w.frozen_at IS NOT NULL)
                         AND NOT EXISTS (SELECT 1 FROM chain_state WHERE sends_stopped_at IS NOT NULL)
-                     ORDER BY id LIMIT ?"
+                     ORDER BY lease_until, id LIMIT ?"
                 ),
                 vec![at.unix_seconds().into(), limit.into()],
             )

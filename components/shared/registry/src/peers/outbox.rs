@@ -13,7 +13,7 @@ use futures::future::join_all;
 use serde_json::{Map, Value};
 
 /// News of one run.
-const NEWS: u32 = 100;
+const NEWS: u32 = 20;
 /// Peers of one run.
 const TURNS: u32 = 16;
 /// A run begins nothing after so many seconds.

@@ -54,6 +54,9 @@ enum End {
     Failed(String),
 }
 
+/// Longest code of a problem, bytes.
+const MAX_CODE_BYTES: usize = 40;
+
 /// How the answer to a message is to be understood.
 fn fate(reply: Reply) -> Fate {
     let (status, retry_after, body) = match reply {
@@ -68,7 +71,11 @@ fn fate(reply: Reply) -> Fate {
         return Fate::Taken;
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let code = body["code"].as_str().unwrap_or_default();
+    // It goes to the log: a peer writes no lines of its own there.
+    let is_code = |code: &&str| {
+        code.len() <= MAX_CODE_BYTES && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    };
+    let code = body["code"].as_str().filter(is_code).unwrap_or_default();
     let what = format!("HTTP {status} {code}");
     match status {
         429 => Fate::Wait(retry_after.unwrap_or(1).clamp(1, LONGEST_WAIT_SECONDS)),
