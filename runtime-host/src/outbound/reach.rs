@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use duxnet_units::net::is_public;
+use public_address::is_public;
 
 use crate::fault::{Faults, Result};
 use crate::template::Template;
