@@ -1,7 +1,7 @@
 //! Operators, and the run that makes what they released.
 
 use crate::host::TRACKER_TOKEN;
-use crate::{HostOptions, Reply, request};
+use crate::{HostOptions, Reply, with_token};
 use serde_json::Value;
 
 /// `alice` and `bob` may use the operator's routes.
@@ -18,25 +18,19 @@ fn token(name: &str) -> String {
 
 /// A request of an operator; null stands for no body.
 pub fn as_operator(name: &str, url: &str, method: &str, target: &str, body: &Value) -> Reply {
-    let authorization = format!("Bearer {}", token(name));
-    let mut headers = vec![("authorization", authorization.as_str())];
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        headers.push(("content-type", "application/json"));
-        body.to_string()
+    let body = match body {
+        Value::Null => String::new(),
+        body => body.to_string(),
     };
-    request(method, &format!("{url}{target}"), &headers, body.as_bytes()).expect("the host answers")
+    with_token(method, &format!("{url}{target}"), &token(name), &body)
 }
 
 /// One run that makes released payments.
 pub fn run_payments(url: &str) -> Reply {
-    let authorization = format!("Bearer {TRACKER_TOKEN}");
-    request(
+    with_token(
         "POST",
         &format!("{url}/internal/payments/run"),
-        &[("authorization", &authorization)],
-        b"",
+        TRACKER_TOKEN,
+        "",
     )
-    .expect("the host answers")
 }

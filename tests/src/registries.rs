@@ -158,10 +158,12 @@ impl Registry {
 
 /// One run of the outbox at the host with this address.
 pub fn run_peers(url: &str) -> Reply {
-    let authorization = format!("Bearer {TRACKER_TOKEN}");
-    let headers = [("authorization", authorization.as_str())];
-    reply::request("POST", &format!("{url}/internal/peers/run"), &headers, b"")
-        .expect("the host answers")
+    with_token(
+        "POST",
+        &format!("{url}/internal/peers/run"),
+        TRACKER_TOKEN,
+        "",
+    )
 }
 
 /// A request of an operator.

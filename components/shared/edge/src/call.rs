@@ -9,12 +9,12 @@ use http_body_util::BodyExt as _;
 use spin_sdk::http::{HeaderMap, Request};
 use std::cell::Cell;
 
-/// The header with the path's `:node_id`, set by Spin's router and by ours.
-const NODE_ID_PARAMETER: &str = "spin-path-match-node-id";
-/// What precedes the name of a path's parameter in such a header.
+/// What precedes the name of a path's parameter, `_` written `-`, in the header that Spin's router and
+/// ours set for it.
 const PARAMETER_PREFIX: &str = "spin-path-match-";
-const PEER_ID_PARAMETER: &str = "spin-path-match-peer-id";
-const TRANSACTION_PARAMETER: &str = "spin-path-match-transaction";
+const NODE_ID: &str = "node-id";
+const PEER_ID: &str = "peer-id";
+const TRANSACTION: &str = "transaction";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The route that led here, as in spin.toml; set by the host alone.
 const MATCHED_ROUTE: &str = "spin-matched-route";
@@ -173,7 +173,7 @@ impl Call {
     /// The path's `:node_id`, where the route has one.
     #[must_use]
     pub fn path_parameter(&self) -> Option<&str> {
-        self.header(NODE_ID_PARAMETER)
+        self.parameter(NODE_ID)
     }
 
     /// The path's `:peer_id`.
@@ -181,7 +181,7 @@ impl Call {
     /// # Errors
     /// 422 for a text that is no registry's id.
     pub fn peer_id(&self) -> Result<NodeId, Problem> {
-        self.header(PEER_ID_PARAMETER)
+        self.parameter(PEER_ID)
             .map_or_else(|| Err(Problem::new(Code::NotFound)), parse_node_id)
     }
 
@@ -190,7 +190,7 @@ impl Call {
     /// # Errors
     /// 422 for a text that is neither.
     pub fn transaction(&self) -> Result<Option<String>, Problem> {
-        self.header(TRANSACTION_PARAMETER)
+        self.parameter(TRANSACTION)
             .map(parse_transaction_id)
             .transpose()
     }

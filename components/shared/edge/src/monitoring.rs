@@ -18,9 +18,9 @@ use duxnet_units::{Address, AddressError, Network, NodeId};
 use duxnet_wallet::Clock as _;
 use duxnet_wallet::review::Word;
 
-const ALERT_PARAMETER: &str = "spin-path-match-alert";
-const PAYMENT_PARAMETER: &str = "spin-path-match-payment";
-const RULE_PARAMETER: &str = "spin-path-match-rule";
+const ALERT_PARAMETER: &str = "alert";
+const PAYMENT_PARAMETER: &str = "payment";
+const RULE_PARAMETER: &str = "rule";
 
 /// What a rule, a payment or a wallet must be for a decision about it.
 fn possible(decided: Decided, what: &str) -> Result<bool, Problem> {
@@ -34,7 +34,7 @@ fn possible(decided: Decided, what: &str) -> Result<bool, Problem> {
 }
 
 fn parameter<'a>(call: &'a Call, name: &str) -> Result<&'a str, Problem> {
-    call.header(name)
+    call.parameter(name)
         .ok_or_else(|| Problem::new(Code::NotFound))
 }
 
