@@ -132,3 +132,32 @@ impl Store {
         })
     }
 }
+
+/// Ends the lock by name: closing the file does not, as long as a child process
+/// that has yet to begin its program holds a copy of it.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(path = %self.path.display(), "cannot unlock the journal: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_in_a_process_about_to_begin_does_not_keep_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let copy = store.file.try_clone().unwrap();
+        assert!(matches!(
+            Store::open(folder.path()),
+            Err(StoreError::Busy(_))
+        ));
+        drop(store);
+        Store::open(folder.path()).unwrap();
+        drop(copy);
+    }
+}

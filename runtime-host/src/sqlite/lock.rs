@@ -9,7 +9,17 @@ use std::path::{Path, PathBuf};
 
 /// Held while a database is used or replaced.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "dropped, it ends")] File);
+pub struct Lock(File);
+
+/// Ends it by name: closing the file does not, as long as a child process that
+/// has yet to begin its program holds a copy of it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(e) = self.0.unlock() {
+            tracing::warn!("cannot unlock: {e}");
+        }
+    }
+}
 
 /// Why there is no [`Lock`].
 #[derive(Debug, thiserror::Error)]
@@ -99,5 +109,16 @@ mod tests {
         assert!(matches!(Lock::shared(&database), Err(LockError::Held)));
         drop(replacing);
         Lock::shared(&database).unwrap();
+    }
+
+    #[test]
+    fn a_copy_in_a_process_about_to_begin_does_not_prolong_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("x.db");
+        let first = Lock::exclusive(&database).unwrap();
+        let copy = first.0.try_clone().unwrap();
+        drop(first);
+        Lock::exclusive(&database).unwrap();
+        drop(copy);
     }
 }
