@@ -1,16 +1,15 @@
 //! The registry around the wallets: requests into the domain's words, results into bodies.
 
 use crate::Answer;
-use crate::render::node_body;
 use duxnet_api::cursor;
 use duxnet_api::nodes::{
     self, CapabilityCount, Deregistered, DirectoryQuery, HealthFactor, HeartbeatTaken, Holdings,
-    Judged, LastHeartbeat, Load, NodeCapabilities, NodeHealth, PaidOut, Reputation,
-    ReputationEvent, Statistics,
+    Judged, NodeCapabilities, NodeHealth, PaidOut, Reputation, ReputationEvent, Statistics,
 };
 use duxnet_api::response::{Flop, Florins, Time};
 use duxnet_registry::health::Assessment;
 use duxnet_registry::reputation;
+use duxnet_render::node_body;
 use duxnet_store::{Balance, DirectoryFilter, Heartbeat, Node};
 use duxnet_wallet::deregister::Departure;
 use duxnet_wallet::send::Sent;
@@ -41,18 +40,6 @@ pub fn heartbeat(said: nodes::Heartbeat) -> Heartbeat {
         uptime_seconds: said.uptime_seconds,
         version: said.version,
     }
-}
-
-pub(crate) fn last_heartbeat(node: &Node) -> Option<LastHeartbeat> {
-    let said = node.heartbeat.clone().unwrap_or_default();
-    Some(LastHeartbeat {
-        at: Time(node.heartbeat_at?),
-        load: said.load_permille.map(Load),
-        memory_used_bytes: said.memory_used,
-        memory_total_bytes: said.memory_total,
-        uptime_seconds: said.uptime_seconds,
-        version: said.version,
-    })
 }
 
 /// `POST /nodes/{node_id}/heartbeat`.

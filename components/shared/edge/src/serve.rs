@@ -3,56 +3,8 @@
 use crate::{Call, Failure};
 use bytes::Bytes;
 use duxnet_api::problem::{Code, Problem};
-use duxnet_api::response::to_json;
+use duxnet_render::{Answer, JSON};
 use spin_sdk::http::{FullBody, HeaderValue, Request, Response};
-
-/// A success.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-    replayed: bool,
-}
-
-const JSON: &str = "application/json";
-
-impl Answer {
-    /// 200 with a body of the contract.
-    #[must_use]
-    pub fn ok(body: &impl serde::Serialize) -> Self {
-        Answer::status(200, body)
-    }
-
-    /// Another status with a body of the contract.
-    #[must_use]
-    pub fn status(status: u16, body: &impl serde::Serialize) -> Self {
-        Answer {
-            status,
-            content_type: JSON,
-            body: to_json(body),
-            replayed: false,
-        }
-    }
-
-    /// 200 with a text.
-    #[must_use]
-    pub fn text(content_type: &'static str, text: String) -> Self {
-        Answer {
-            status: 200,
-            content_type,
-            body: text.into_bytes(),
-            replayed: false,
-        }
-    }
-
-    /// Marks the answer to a repeat.
-    #[must_use]
-    pub fn replayed(mut self, replayed: bool) -> Self {
-        self.replayed = replayed;
-        self
-    }
-}
 
 /// Reads the request, has it handled, and writes the answer or the problem.
 pub async fn serve(

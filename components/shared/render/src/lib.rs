@@ -1,7 +1,11 @@
-//! Domain results into bodies of the contract.
+//! Domain results into answers of the contract. No SDK: what answers HTTP in another way uses it too.
 
-use crate::Answer;
+mod answer;
+
+pub use answer::{Answer, JSON};
+
 use duxnet_api::cursor;
+use duxnet_api::nodes::{LastHeartbeat, Load};
 use duxnet_api::response::{
     self, AddressMade, AsOf, Balance, CURRENCY, Directory, Flop, Florins, Held, History, Node,
     OneNode, Registered, Sent, Time, Transaction, WALLET_TYPE, Wallet, WalletCreated,
@@ -185,7 +189,9 @@ pub fn transaction_found(wallet: &duxnet_store::Wallet, found: &OneTransaction) 
     })
 }
 
-pub(crate) fn payment(payment: &duxnet_store::Payment) -> response::Payment {
+/// A payment, as any answer shows it.
+#[must_use]
+pub fn payment(payment: &duxnet_store::Payment) -> response::Payment {
     response::Payment {
         payment_id: payment.payment_id.clone(),
         state: payment.state.name().to_owned(),
@@ -248,7 +254,9 @@ pub fn address_made(node_id: &NodeId, made: &new_address::AddressMade) -> Answer
     .replayed(made.replayed)
 }
 
-pub(crate) fn node_body(node: &duxnet_store::Node) -> Node {
+/// A node, as any answer shows it.
+#[must_use]
+pub fn node_body(node: &duxnet_store::Node) -> Node {
     Node {
         node_id: node.node_id.to_string(),
         public_key: node.public_key.clone(),
@@ -260,9 +268,21 @@ pub(crate) fn node_body(node: &duxnet_store::Node) -> Node {
         health: node.health,
         reputation: node.reputation,
         share: node.share.iter().map(|share| share.name()).collect(),
-        heartbeat: crate::registry::last_heartbeat(node),
+        heartbeat: last_heartbeat(node),
         deregistered_at: node.deregistered_at.map(Time),
     }
+}
+
+fn last_heartbeat(node: &duxnet_store::Node) -> Option<LastHeartbeat> {
+    let said = node.heartbeat.clone().unwrap_or_default();
+    Some(LastHeartbeat {
+        at: Time(node.heartbeat_at?),
+        load: said.load_permille.map(Load),
+        memory_used_bytes: said.memory_used,
+        memory_total_bytes: said.memory_total,
+        uptime_seconds: said.uptime_seconds,
+        version: said.version,
+    })
 }
 
 /// `POST /nodes/register`: 201 for a new node.

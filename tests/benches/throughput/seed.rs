@@ -1,0 +1,83 @@
+//! A database with wallets that hold coins of the chain, made by the service itself, of which every
+//! server gets a copy.
+
+use native_wallet::Rpc;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tests::{Chain, Host, HostOptions, follow};
+
+/// Wallets of each server's sends: no two servers spend the same coin.
+pub const WALLETS_EACH: u64 = 150;
+/// Servers at most.
+const SERVERS: u64 = 3;
+/// Coins of a wallet, so also rows of its history.
+const COINS: u64 = 20;
+
+pub struct Seed {
+    folder: TempDir,
+    pub rpc: Rpc,
+    /// Who is paid: nobody of ours.
+    pub recipient: String,
+}
+
+impl Seed {
+    pub fn plant(chain: &Chain) -> Seed {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let options = HostOptions::default()
+            .variable("auth_mode", "off")
+            .folder(&folder);
+        let mut host = Host::start(chain, options);
+        let agent = ureq::Agent::new_with_defaults();
+        let post = |target: &str, body: String| -> serde_json::Value {
+            let url = format!("{}{target}", host.url());
+            let request = agent.post(&url).header("content-type", "application/json");
+            let text = request.send(body).unwrap().body_mut().read_to_string();
+            serde_json::from_str(&text.unwrap()).unwrap()
+        };
+        for index in 0..SERVERS * WALLETS_EACH {
+            let id = wallet(index);
+            post("/nodes/register", format!(r#"{{"node_id":"{id}"}}"#));
+            let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
+            let made = post("/wallet/create", body);
+            let address = made["wallet"]["address"].as_str().unwrap();
+            for _ in 0..COINS {
+                chain.faucet(address, "5");
+            }
+        }
+        chain.mine(1);
+        follow(host.url());
+        assert_eq!(host.stop(), Some(0));
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(&host.state_dir(), copy.path());
+        Seed {
+            folder: copy,
+            rpc: Rpc {
+                address: chain.address(),
+                user: chain.user().to_owned(),
+                password: chain.password().to_owned(),
+            },
+            recipient: chain.foreign_address(),
+        }
+    }
+
+    /// A state directory of one's own.
+    pub fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(self.folder.path(), copy.path());
+        copy
+    }
+}
+
+/// A wallet's node.
+pub fn wallet(index: u64) -> String {
+    format!("node-{index}")
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
