@@ -12,6 +12,8 @@ pub const WALLETS_EACH: u64 = 150;
 const SERVERS: u64 = 3;
 /// Coins of a wallet, so also rows of its history.
 const COINS: u64 = 20;
+/// Wallets that get their coins in one block: the faucet spends only what is confirmed.
+const WALLETS_A_BLOCK: u64 = 10;
 
 pub struct Seed {
     folder: TempDir,
@@ -42,6 +44,9 @@ impl Seed {
             let address = made["wallet"]["address"].as_str().unwrap();
             for _ in 0..COINS {
                 chain.faucet(address, "5");
+            }
+            if index % WALLETS_A_BLOCK == 0 {
+                chain.mine(1);
             }
         }
         chain.mine(1);
