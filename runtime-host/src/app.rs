@@ -21,20 +21,24 @@ use crate::manifest::{Component, DependencySource, Manifest};
 use crate::outbound::{self, Client, Reach};
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Databases};
+use crate::sqlite::{Database, Databases, Place};
 use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where databases are kept.
+    /// For what belongs to no database.
     pub state_directory: PathBuf,
+    /// Where each database is that there can be.
+    pub databases: BTreeMap<String, Place>,
     /// Compiled components, if they are kept.
     pub cache: Option<Cache>,
     /// What bounds the instances of each component.
     pub bounds: Bounds,
     /// Memory of an instance, in bytes.
     pub memory_bytes: usize,
+    /// Threads that serve connections.
+    pub threads: usize,
     /// Whether what components print is logged.
     pub log_output: bool,
 }
@@ -52,7 +56,7 @@ pub struct App {
     /// How its databases are backed up, if they are.
     pub backups: Option<backup::Plan>,
     /// Its databases, by name.
-    pub databases: BTreeMap<String, Arc<Database>>,
+    pub databases: BTreeMap<String, Database>,
     runners: IndexMap<String, Runner>,
 }
 
@@ -91,7 +95,7 @@ impl App {
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,
-            databases: databases(manifest, &settings)?,
+            databases: databases(manifest, &settings, &client)?,
             client: Arc::clone(&client),
             variables,
             settings: &settings,
@@ -116,8 +120,14 @@ impl App {
             let (Some(grants), Some(compiled)) = (grants, faults.keep(compiled)) else {
                 continue;
             };
-            let runner = Runner::new(&linker, &compiled, Arc::new(grants), settings.bounds)
-                .map_err(|e| Faults::one(format!("component.{id}: {e:#}")));
+            let runner = Runner::new(
+                &linker,
+                &compiled,
+                Arc::new(grants),
+                settings.bounds,
+                settings.threads,
+            )
+            .map_err(|e| Faults::one(format!("component.{id}: {e:#}")));
             runners.extend(faults.keep(runner).map(|runner| ((*id).clone(), runner)));
         }
         let mut collected = grant_faults.collected();
@@ -249,13 +259,23 @@ impl Faulty {
 /// What each component is granted.
 struct Granting<'a> {
     values: BTreeMap<String, ComponentVariables>,
-    databases: BTreeMap<String, Arc<Database>>,
+    databases: BTreeMap<String, Database>,
     client: Arc<Client>,
     variables: &'a Variables,
     settings: &'a Settings,
 }
 
 impl Granting<'_> {
+    fn known_databases(&self) -> String {
+        let names: Vec<String> = self
+            .settings
+            .databases
+            .keys()
+            .map(|name| format!("{name:?}"))
+            .collect();
+        names.join(", ")
+    }
+
     fn of(&self, id: &str, component: &Component) -> Result<Grants> {
         let mut faults = Collector::default();
         let id_arc: Arc<str> = Arc::from(id);
@@ -271,9 +291,9 @@ impl Granting<'_> {
         if let Err(unknown) = &databases {
             for name in unknown {
                 faults.push(format!(
-                    "sqlite_databases: there is no database {name:?}; only {:?} \
-                     needs no runtime configuration, and this host reads none",
-                    Databases::well_known()
+                    "sqlite_databases: there is no database {name:?}; there are {}; \
+                     others come from --runtime-config-file",
+                    self.known_databases()
                 ));
             }
         }
@@ -304,22 +324,30 @@ impl Granting<'_> {
     }
 }
 
-/// The databases which the manifest mentions and that exist without further
-/// configuration.
-fn databases(manifest: &Manifest, settings: &Settings) -> Result<BTreeMap<String, Arc<Database>>> {
-    let name = Databases::well_known();
-    let wanted = manifest
+/// The databases which the manifest mentions, of those that there are.
+fn databases(
+    manifest: &Manifest,
+    settings: &Settings,
+    client: &Arc<Client>,
+) -> Result<BTreeMap<String, Database>> {
+    let wanted: BTreeSet<&String> = manifest
         .components
         .values()
-        .any(|component| component.sqlite_databases.iter().any(|n| n == name));
-    if !wanted {
-        return Ok(BTreeMap::new());
+        .flat_map(|component| &component.sqlite_databases)
+        .collect();
+    let mut faults = Collector::default();
+    let mut databases = BTreeMap::new();
+    for (name, place) in &settings.databases {
+        if wanted.contains(name) {
+            let database = Database::prepare(place.clone(), client).map_err(Faults::one);
+            databases.extend(
+                faults
+                    .keep(database)
+                    .map(|database| (name.clone(), database)),
+            );
+        }
     }
-    let Some(path) = Database::path_of(name, &settings.state_directory) else {
-        return Ok(BTreeMap::new());
-    };
-    let database = Database::prepare(path).map_err(Faults::one)?;
-    Ok(BTreeMap::from([(name.to_owned(), database)]))
+    faults.finish_with(databases)
 }
 
 /// Composes and compiles components, or finds them compiled.

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
 use crate::manifest::Manifest;
+use crate::runtime_config::{self, RuntimeConfig};
+use crate::sqlite::Place;
 use crate::variables::Argument;
 use crate::{backup, build, devnet, manifest, restore, up};
 
@@ -55,13 +58,43 @@ pub(crate) struct State {
     /// The directory for databases [default: .spin beside the manifest].
     #[arg(long = "state-dir", value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
+
+    /// Spin's runtime configuration: which database is which file, or with
+    /// which libSQL server.
+    #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
+}
+
+/// What [`State`] comes to.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// For what belongs to no database.
+    pub(crate) directory: PathBuf,
+    /// Every database there can be.
+    pub(crate) databases: BTreeMap<String, Place>,
 }
 
 impl State {
-    /// As given, or the default one, which is also Spin's.
-    pub(crate) fn directory(&self, manifest: &Manifest) -> PathBuf {
-        let given = self.directory.clone();
-        given.unwrap_or_else(|| manifest.directory.join(".spin"))
+    /// As the flags, the file and, where both say nothing, Spin's defaults say.
+    ///
+    /// # Errors
+    ///
+    /// The faults of the file.
+    pub(crate) fn places(&self, manifest: &Manifest) -> Result<Places> {
+        let config = match &self.runtime_config_file {
+            Some(path) => {
+                let here = std::env::current_dir()
+                    .map_err(|e| Faults::one(format!("the working directory: {e}")))?;
+                runtime_config::load(path, &here)?
+            }
+            None => RuntimeConfig::default(),
+        };
+        let given = self.directory.clone().or(config.state_directory.clone());
+        let directory = given.unwrap_or_else(|| manifest.directory.join(".spin"));
+        Ok(Places {
+            databases: config.databases(&directory),
+            directory,
+        })
     }
 }
 
@@ -178,6 +211,10 @@ pub(crate) struct Tls {
 /// What bounds clients and components.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
+    /// Threads that serve connections [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<usize>,
+
     /// How long a component may take to answer; then the answer is 504 and the
     /// instance is stopped. Seconds, or with a unit: 500ms, 30s, 2m.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
@@ -234,6 +271,14 @@ pub(crate) struct Limits {
     /// How long the body of a request may take; then the answer is 408.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub(crate) body_timeout: Duration,
+}
+
+impl Limits {
+    /// Threads that serve connections.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

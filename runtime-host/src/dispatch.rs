@@ -30,6 +30,7 @@ use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::instance::{Grants, StoreData};
+use crate::shards;
 use crate::sqlite::Sessions;
 
 /// How much later than a request's deadline it is answered at the latest, if
@@ -85,13 +86,16 @@ impl fmt::Display for RequestId {
 
 /// A component ready to answer requests.
 pub struct Runner {
-    handler: ProxyHandler<Factory>,
+    component: Arc<str>,
+    /// One for each place of [`shards`], with instances that stay there.
+    handlers: Vec<ProxyHandler<Factory>>,
     permits: Arc<Semaphore>,
     bounds: Bounds,
 }
 
 impl Runner {
-    /// Links `component` with what the host offers.
+    /// Links `component` with what the host offers, for so many threads that
+    /// serve.
     ///
     /// # Errors
     ///
@@ -102,17 +106,22 @@ impl Runner {
         component: &Component,
         grants: Arc<Grants>,
         bounds: Bounds,
+        threads: usize,
     ) -> anyhow::Result<Self> {
         let instance = linker.instantiate_pre(component)?;
         let pre = ServicePre::new(instance)
             .map_err(anyhow::Error::from)
             .context("it is not a service for WASI 0.3 HTTP (wasi:http/handler@0.3.0)")?;
+        let component = Arc::clone(&grants.component);
+        let factory = Factory {
+            pre,
+            grants,
+            bounds,
+        };
+        let handlers = std::iter::repeat_n(factory, shards::places(threads));
         Ok(Self {
-            handler: ProxyHandler::new(Factory {
-                pre,
-                grants,
-                bounds,
-            }),
+            component,
+            handlers: handlers.map(ProxyHandler::new).collect(),
             permits: Arc::new(Semaphore::new(bounds.instances)),
             bounds,
         })
@@ -130,7 +139,7 @@ impl Runner {
     ) -> Result<Response<WasiBody>, Failure> {
         let started = Instant::now();
         let timeout = self.bounds.request_timeout;
-        let component = &*self.handler.state().grants.component;
+        let component = &*self.component;
         let permit = self.permit(timeout).await.ok_or_else(|| {
             tracing::warn!(component, %id, "no instance became free; see --max-instances");
             Failure::Busy
@@ -140,7 +149,8 @@ impl Runner {
             deadline: started + timeout,
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
-        let error = match tokio::time::timeout(left, self.handler.handle(data, request)).await {
+        let handler = &self.handlers[shards::place()];
+        let error = match tokio::time::timeout(left, handler.handle(data, request)).await {
             Ok(Ok(response)) => return Ok(response.map(|body| held(body, permit))),
             Ok(Err(error)) => error,
             Err(_) => ExpirationError.into(),
@@ -212,6 +222,7 @@ pub struct RequestNote {
 }
 
 /// Makes instances of one component.
+#[derive(Clone)]
 struct Factory {
     pre: ServicePre<StoreData>,
     grants: Arc<Grants>,

@@ -18,8 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use wasmtime_wasi_http::WasiBody;
 
@@ -29,6 +28,7 @@ use crate::connection::{self, Answer, Requests};
 use crate::dispatch::{Failure, RequestId, Runner};
 use crate::headers;
 use crate::routes::{HOST_PREFIX, WELL_KNOWN_PREFIX};
+use crate::shards::Shards;
 use crate::shutdown::{Phase, Shutdown};
 use crate::tls;
 
@@ -67,6 +67,8 @@ pub struct Site {
     pub tls: Option<TlsAcceptor>,
     /// Ends it.
     pub shutdown: Shutdown,
+    /// Where connections are served.
+    pub shards: Shards,
 }
 
 impl Site {
@@ -83,13 +85,10 @@ impl Site {
 /// that was begun is answered.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    let begin = |connections: &mut JoinSet<()>, (stream, client, permit)| {
-        let site = Arc::clone(&site);
-        connections.spawn(async move {
-            accepted(&site, stream, client).await;
-            drop::<OwnedSemaphorePermit>(permit);
-        });
+    // Every connection has a clone of the sender; the last one's end is seen.
+    let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+    let connected = |(stream, client, permit)| {
+        begin(&site, stream, client, (permit, alive.clone()));
     };
     loop {
         let accepted = tokio::select! {
@@ -100,15 +99,31 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        while connections.try_join_next().is_some() {}
-        begin(&mut connections, accepted);
+        connected(accepted);
     }
     // Those that the kernel has let in already.
     while let Some(Some(accepted)) = accept(&listener, &permits).now_or_never() {
-        begin(&mut connections, accepted);
+        connected(accepted);
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    drop(alive);
+    ended.recv().await;
+}
+
+/// Has one of the threads serve a connection; `held` is dropped with its end.
+fn begin(site: &Arc<Site>, stream: TcpStream, client: SocketAddr, held: impl Send + 'static) {
+    let stream = match stream.into_std() {
+        Ok(stream) => stream,
+        Err(e) => return tracing::warn!("cannot serve a connection: {e}"),
+    };
+    let serving = Arc::clone(site);
+    site.shards.spawn(move || async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => accepted(&serving, stream, client).await,
+            Err(e) => tracing::warn!("cannot serve a connection: {e}"),
+        }
+        drop(held);
+    });
 }
 
 async fn accept(

@@ -15,7 +15,9 @@ use crate::dispatch;
 use crate::fault::{Collector, Faults, Result};
 use crate::handover::{Offer, Predecessor};
 use crate::manifest::{self, Manifest};
+use crate::shards::Shards;
 use crate::shutdown::{self, Phase, Signals, Trigger};
+use crate::sqlite::{Database, Reachable};
 use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
 use crate::{backup, build, connection, devnet, logging, schedule, server, startup};
@@ -73,6 +75,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         bounds: bounds(&args.limits),
         tls: tls.as_ref().map(Tls::acceptor),
         shutdown: shutdown.clone(),
+        shards: Shards::start(args.limits.threads())?,
     };
     let renewing = match tls {
         Some(tls) => Some(tls.renewing(args.tls.tls_reload_interval, shutdown)?),
@@ -208,10 +211,29 @@ async fn load(manifest: Arc<Manifest>, variables: Variables, settings: Settings)
     let (app, mut faults) = loading
         .await
         .map_err(|e| Faults::one(format!("loading failed: {e}")))??;
+    for (name, database) in &app.databases {
+        faults.keep(reachable(name, database).await);
+    }
     if let Some(id) = startup_check {
         faults.keep(startup::check(&app, &id).await);
     }
     faults.finish_with(app)
+}
+
+/// Whether a server is there that holds a database. One that is not may come:
+/// until then, components are told.
+async fn reachable(name: &str, database: &Database) -> Result<()> {
+    let Database::Server(server) = database else {
+        return Ok(());
+    };
+    match server.reachable().await {
+        Reachable::Yes => Ok(()),
+        Reachable::NotNow(why) => {
+            tracing::warn!(database = name, "{why}");
+            Ok(())
+        }
+        Reachable::Never(why) => Err(Faults::one(format!("sqlite_database.{name}: {why}"))),
+    }
 }
 
 fn variables(
@@ -252,8 +274,10 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
         }
     };
     let limits = &args.limits;
+    let places = args.state.places(manifest)?;
     Ok(Settings {
-        state_directory: args.state.directory(manifest),
+        state_directory: places.directory,
+        databases: places.databases,
         cache,
         bounds: dispatch::Bounds {
             request_timeout: limits.request_timeout,
@@ -262,6 +286,7 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
             requests_per_instance: limits.max_instance_reuse_count,
             instances: limits.max_instances,
         },
+        threads: limits.threads(),
         memory_bytes: limits.max_instance_memory.saturating_mul(1 << 20),
         log_output: !args.quiet,
     })

@@ -4,10 +4,21 @@ use std::time::{Duration, Instant};
 
 use crate::process::Application;
 
+/// Each connection meets the instance of the one before.
+const ONE_THREAD: [&str; 2] = ["--threads", "1"];
+
+#[test]
+fn connections_take_turns_at_the_threads() {
+    let app = Application::probe("");
+    let host = app.start(&["--threads", "2"]);
+    let counts: Vec<String> = (0..4).map(|_| host.get("/count").body).collect();
+    assert_eq!(counts, ["1", "1", "2", "2"]);
+}
+
 #[test]
 fn a_trap_is_500_with_an_id_and_the_next_request_is_answered() {
     let app = Application::probe("");
-    let host = app.start(&[]);
+    let host = app.start(&ONE_THREAD);
     assert_eq!(host.get("/count").body, "1");
     assert_eq!(host.get("/count").body, "2", "instances are used again");
     let answer = host.get("/trap");
@@ -75,7 +86,7 @@ fn requests_beyond_all_instances_wait_and_are_then_refused() {
 #[test]
 fn memory_is_bounded() {
     let app = Application::probe("");
-    let host = app.start(&["--max-instance-memory", "16"]);
+    let host = app.start(&["--threads", "1", "--max-instance-memory", "16"]);
     assert_eq!(host.get("/grow?8").status, 200);
     assert_eq!(host.get("/grow?32").status, 500);
     assert_eq!(host.get("/count").body, "1");
@@ -84,7 +95,7 @@ fn memory_is_bounded() {
 #[test]
 fn an_instance_is_replaced_after_so_many_requests() {
     let app = Application::probe("");
-    let host = app.start(&["--max-instance-reuse-count", "2"]);
+    let host = app.start(&["--threads", "1", "--max-instance-reuse-count", "2"]);
     let counts: Vec<String> = (0..5).map(|_| host.get("/count").body).collect();
     assert_eq!(counts, ["1", "2", "1", "2", "1"]);
 }
