@@ -19,7 +19,7 @@ use crate::interval;
 use crate::manifest::{self, BackupSettings, Manifest};
 use crate::shutdown::Shutdown;
 use crate::sqlite::copy::{self, Check, CopyError, Source};
-use crate::sqlite::{Database, Databases, Lock, LockError};
+use crate::sqlite::{Database, FileDatabase, Lock, LockError, Place};
 use crate::variables::Variables;
 
 /// Under the state directory, unless the manifest says.
@@ -229,6 +229,13 @@ pub async fn run(app: &App, shutdown: &Shutdown) {
     }
     let mut databases = JoinSet::new();
     for (name, database) in &app.databases {
+        let Database::File(database) = database else {
+            tracing::warn!(
+                database = name,
+                "it is with a server and is not backed up by this host; see the server's own means"
+            );
+            continue;
+        };
         let (plan, shutdown) = (plan.clone(), shutdown.clone());
         let (name, database) = (name.clone(), Arc::clone(database));
         databases.spawn(async move { plan.repeat(&name, &database, &shutdown).await });
@@ -241,7 +248,7 @@ pub async fn run(app: &App, shutdown: &Shutdown) {
 }
 
 impl Plan {
-    async fn repeat(&self, name: &str, database: &Arc<Database>, shutdown: &Shutdown) {
+    async fn repeat(&self, name: &str, database: &Arc<FileDatabase>, shutdown: &Shutdown) {
         let age = match self.store.existing(name) {
             Ok(existing) => existing.last().map(|(stamp, _)| stamp.age()),
             Err(e) => {
@@ -285,7 +292,7 @@ impl Plan {
     async fn once(
         &self,
         name: &str,
-        database: &Arc<Database>,
+        database: &Arc<FileDatabase>,
         shutdown: &Shutdown,
     ) -> Result<PathBuf, CopyError> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -312,27 +319,39 @@ impl Plan {
 /// There is none to be made, or it cannot be made.
 pub(crate) fn now(args: &cli::Backup) -> Result<()> {
     let manifest = manifest::load(&args.from.path)?;
-    let state_directory = args.state.directory(&manifest);
+    let places = args.state.places(&manifest)?;
     let settings = manifest.host.backups.clone().unwrap_or_default();
-    let store = Store::new(&settings, &state_directory);
+    let store = Store::new(&settings, &places.directory);
     let mut faults = Collector::default();
-    // The only name there can be yet.
-    let name = Databases::well_known();
-    let made = Database::path_of(name, &state_directory)
-        .filter(|path| path.is_file())
-        .ok_or_else(|| {
-            Faults::one(format!(
-                "there is no database {name:?} in {}",
-                state_directory.display()
-            ))
-        })
-        .and_then(|path| back_up(&store, name, &path));
-    if let Some(path) = faults.keep(made) {
-        let mut stdout = std::io::stdout().lock();
-        // Nobody reads it: it is made all the same.
-        let _ = writeln!(stdout, "Backed up {name} to {}", path.display());
+    let mut is_any = false;
+    for (name, place) in &places.databases {
+        let path = match place {
+            Place::File(path) => path,
+            Place::Server(server) => {
+                faults.push(format!(
+                    "{name} is with {server}, and is backed up by the server's own means"
+                ));
+                continue;
+            }
+        };
+        if !path.is_file() {
+            continue;
+        }
+        is_any = true;
+        if let Some(path) = faults.keep(back_up(&store, name, path)) {
+            let mut stdout = std::io::stdout().lock();
+            // Nobody reads it: it is made all the same.
+            let _ = writeln!(stdout, "Backed up {name} to {}", path.display());
+        }
     }
-    faults.finish()
+    faults.finish()?;
+    if is_any {
+        return Ok(());
+    }
+    Err(Faults::one(format!(
+        "there is no database in {}",
+        places.directory.display()
+    )))
 }
 
 fn back_up(store: &Store, name: &str, database: &Path) -> Result<PathBuf> {

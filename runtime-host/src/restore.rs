@@ -19,7 +19,7 @@ use crate::cli;
 use crate::fault::{Faults, Result};
 use crate::manifest;
 use crate::sqlite::copy::{self, Check, Source};
-use crate::sqlite::{Database, Databases, Lock, LockError};
+use crate::sqlite::{Lock, LockError, Place};
 
 /// What SQLite may keep beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -32,12 +32,20 @@ const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 pub(crate) fn restore(args: &cli::Restore) -> Result<()> {
     let manifest = manifest::load(&args.from.path)?;
     let name = &args.database;
-    let database = Database::path_of(name, &args.state.directory(&manifest)).ok_or_else(|| {
-        Faults::one(format!(
-            "--database: there is no database {name:?}; only {:?}",
-            Databases::well_known()
-        ))
-    })?;
+    let mut places = args.state.places(&manifest)?;
+    let database = match places.databases.remove(name) {
+        Some(Place::File(path)) => path,
+        Some(Place::Server(server)) => {
+            return Err(Faults::one(format!(
+                "--database: {name:?} is with {server}, and is restored by the server's own means"
+            )));
+        }
+        None => {
+            return Err(Faults::one(format!(
+                "--database: there is no database {name:?}"
+            )));
+        }
+    };
     let replaced = replace(&database, &args.backup).map_err(Faults::one)?;
     let mut text = format!(
         "Restored {} from {}, which is sound.\n",

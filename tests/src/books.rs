@@ -11,7 +11,7 @@ pub struct Books(Connection);
 
 impl Books {
     pub fn open(host: &Host) -> Books {
-        let file = host.state_dir().join("sqlite_db.db");
+        let file = host.database_file();
         let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         connection

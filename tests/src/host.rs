@@ -1,12 +1,12 @@
 //! A `runtime-host up` process on a free port.
 
 use crate::wait::eventually_within;
-use crate::{Chain, artifacts, eventually, tick};
+use crate::{Chain, Sqld, artifacts, eventually, tick};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -31,9 +31,20 @@ pub struct HostOptions {
     folder: Option<Arc<TempDir>>,
     manifest: Option<PathBuf>,
     is_left_alone: bool,
+    on_server: bool,
 }
 
 impl HostOptions {
+    /// Two hosts on one libSQL server instead of one on a file; requests go to them in turns.
+    pub fn two_on_a_server(mut self) -> Self {
+        self.on_server = true;
+        self
+    }
+
+    fn is_on_server(&self) -> bool {
+        self.on_server || std::env::var("WALLET_DATABASE").is_ok_and(|value| value == "libsql")
+    }
+
     /// Sets a variable; a later one of the same name wins.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
@@ -79,6 +90,7 @@ impl HostOptions {
         with_chain.folder = self.folder;
         with_chain.manifest = self.manifest;
         with_chain.is_left_alone = self.is_left_alone;
+        with_chain.on_server = self.on_server;
         with_chain
     }
 
@@ -101,12 +113,19 @@ impl HostOptions {
     }
 }
 
-/// A running host.
-pub struct Host {
+struct Process {
     child: Child,
+    output: PathBuf,
+    url: String,
+}
+
+/// A running host; or two of them that share a libSQL server.
+pub struct Host {
+    processes: Vec<Process>,
+    turn: AtomicUsize,
     options: HostOptions,
     folder: Arc<TempDir>,
-    url: String,
+    server: Option<Arc<Sqld>>,
 }
 
 impl Host {
@@ -118,23 +137,35 @@ impl Host {
     /// A host with exactly these options that must not come to serve: its exit code, and what it
     /// said.
     pub fn refuses(options: HostOptions) -> (Option<i32>, String) {
-        let (mut host, _) = Host::spawn(options);
+        let mut host = Host::prepare(options, None);
+        host.spawn();
         let mut code = None;
         eventually("the host ends", || {
-            code = host.child.try_wait().unwrap();
+            code = host.processes[0].child.try_wait().unwrap();
             code.is_some()
         });
         (code.and_then(|status| status.code()), host.log())
     }
 
-    fn spawn(options: HostOptions) -> (Host, PathBuf) {
+    fn prepare(options: HostOptions, server: Option<Arc<Sqld>>) -> Host {
         artifacts::components();
         let folder = options
             .folder
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        Host {
+            processes: Vec::new(),
+            turn: AtomicUsize::new(0),
+            options,
+            folder,
+            server,
+        }
+    }
+
+    fn spawn(&mut self) {
+        let (options, folder) = (&self.options, self.folder.path());
         let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
-        let output = folder.path().join(format!("stdout-{launch}"));
+        let output = folder.join(format!("stdout-{launch}"));
         let mut command = Command::new(artifacts::runtime_host());
         command
             .arg("up")
@@ -146,7 +177,7 @@ impl Host {
                     .unwrap_or_else(|| artifacts::root().join("spin.toml")),
             )
             .args(["--listen", "127.0.0.1:0", "--state-dir"])
-            .arg(folder.path().join("state"))
+            .arg(folder.join("state"))
             .args(&options.arguments)
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
@@ -154,51 +185,81 @@ impl Host {
                 File::options()
                     .create(true)
                     .append(true)
-                    .open(folder.path().join("log"))
+                    .open(folder.join("log"))
                     .unwrap(),
             );
+        if let Some(server) = &self.server {
+            let file = folder.join("runtime-config.toml");
+            std::fs::write(&file, server.runtime_config()).unwrap();
+            command.arg("--runtime-config-file").arg(file);
+        }
         for (name, value) in &options.variables {
             command.arg("--variable").arg(format!("{name}={value}"));
         }
-        let host = Host {
+        self.processes.push(Process {
             child: command.spawn().expect("the host starts"),
-            options,
-            folder,
+            output,
             url: String::new(),
-        };
-        (host, output)
+        });
     }
 
     /// Starts a host with exactly these options and waits until it serves. One run of the tracker,
     /// whatever comes of it, stands in for the first of the schedule that tests do not have.
     pub fn launch(options: HostOptions) -> Host {
-        let (mut host, output) = Host::spawn(options);
+        let mut host = Host::prepare(options, None);
+        if host.options.is_on_server() {
+            host.server = Some(Sqld::of(host.folder.path()));
+        }
+        let hosts = if host.server.is_some() { 2 } else { 1 };
+        (0..hosts).for_each(|_| host.spawn());
+        for index in 0..hosts {
+            host.wait_until_it_serves(index);
+        }
+        if !host.options.is_left_alone {
+            tick(host.url());
+        }
+        host
+    }
+
+    fn wait_until_it_serves(&mut self, index: usize) {
         let mut url = None;
         eventually_within(START_PATIENCE, "the host serves", || {
-            if let Some(status) = host.child.try_wait().unwrap() {
-                panic!("the host ended with {status}:\n{}", host.log());
+            let process = &mut self.processes[index];
+            let output = process.output.clone();
+            if let Some(status) = process.child.try_wait().unwrap() {
+                panic!("the host ended with {status}:\n{}", self.log());
             }
-            let text = std::fs::read_to_string(&output).unwrap_or_default();
+            let text = std::fs::read_to_string(output).unwrap_or_default();
             url = text
                 .lines()
                 .find_map(|line| line.strip_prefix("Serving "))
                 .map(|url| url.trim().to_owned());
             url.is_some() && text.ends_with('\n')
         });
-        host.url = url.unwrap();
-        if !host.options.is_left_alone {
-            tick(&host.url);
-        }
-        host
+        self.processes[index].url = url.unwrap();
     }
 
-    /// `http://127.0.0.1:port`
+    /// `http://127.0.0.1:port`; of two hosts, each time the other.
     pub fn url(&self) -> &str {
-        &self.url
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.processes[turn % self.processes.len()].url
+    }
+
+    /// The first process.
+    pub fn pid(&self) -> u32 {
+        self.processes[0].child.id()
     }
 
     pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    /// The database, as a file to be looked at.
+    pub fn database_file(&self) -> PathBuf {
+        match &self.server {
+            Some(server) => server.file(),
+            None => self.state_dir().join("sqlite_db.db"),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -217,33 +278,48 @@ impl Host {
 
     /// SIGKILL: nothing is finished, nothing is flushed.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        for process in &mut self.processes {
+            process.child.kill().unwrap();
+            process.child.wait().unwrap();
+        }
     }
 
-    /// SIGTERM, and the exit code.
+    /// SIGTERM, and the exit code; of two hosts, that of the one that had trouble.
     pub fn stop(&mut self) -> Option<i32> {
-        let sent = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(sent.success());
-        self.child.wait().unwrap().code()
+        for process in &self.processes {
+            let sent = Command::new("kill")
+                .arg("-TERM")
+                .arg(process.child.id().to_string())
+                .status()
+                .unwrap();
+            assert!(sent.success());
+        }
+        let codes: Vec<Option<i32>> = self
+            .processes
+            .iter_mut()
+            .map(|process| process.child.wait().unwrap().code())
+            .collect();
+        let trouble = codes.iter().find(|code| **code != Some(0));
+        *trouble.unwrap_or(&codes[0])
     }
 
     /// Starts again with the same state and the same options, on another port.
     pub fn restart(&mut self) {
         let mut options = self.options.clone();
         options.folder = Some(Arc::clone(&self.folder));
+        // The server stays while the new hosts look for it.
+        let server = self.server.clone();
         *self = Host::launch(options);
+        drop(server);
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for process in &mut self.processes {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
         if std::thread::panicking() {
             eprintln!("--- the host's log ---\n{}", self.log());
         }

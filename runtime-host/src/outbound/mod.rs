@@ -79,6 +79,32 @@ impl Client {
         let _ = self.own_address.set(address);
     }
 
+    /// Sends a request of the host itself, which waits for the answer as long as
+    /// it likes.
+    ///
+    /// # Errors
+    ///
+    /// Whether the request may have been carried out, and the reason.
+    pub async fn send_own(
+        self: &Arc<Self>,
+        request: Request<WasiBody>,
+        connect: Duration,
+    ) -> Result<Response<WasiBody>, Sending> {
+        let timeouts = Timeouts {
+            connect,
+            first_byte: READ_TIMEOUT,
+            between_bytes: READ_TIMEOUT,
+        };
+        let sent = Arc::clone(self).send(request, Reach::Anywhere, timeouts);
+        sent.await.map_err(|e| {
+            if is_unsent(&e) {
+                Sending::NotSent(e.to_string())
+            } else {
+                Sending::Unknown(e.to_string())
+            }
+        })
+    }
+
     async fn send(
         self: Arc<Self>,
         request: Request<WasiBody>,
@@ -91,6 +117,30 @@ impl Client {
             ResponseBody::new(incoming, timeouts.between_bytes, connection).boxed_unsync()
         }))
     }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sending {
+    /// Nothing was sent.
+    NotSent(String),
+    /// It may have been carried out.
+    Unknown(String),
+}
+
+/// Whether nothing was sent; see the module's list.
+fn is_unsent(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::HttpRequestDenied
+            | Error::HttpRequestUriInvalid
+            | Error::DnsError { .. }
+            | Error::DestinationIpProhibited
+            | Error::ConnectionRefused
+            | Error::ConnectionTimeout
+            | Error::ConnectionLimitReached
+            | Error::TlsProtocolError
+    )
 }
 
 /// The time limits of one request.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use super::session::{State, Taint};
+use super::file_session::{State, Taint};
 
 /// Pragmas that only read, or that change what belongs to the database and is
 /// the component's to change.

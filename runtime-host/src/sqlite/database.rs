@@ -1,84 +1,50 @@
-//! A database and the connections to it.
+//! A database, wherever it is, and who may open it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
-use tokio::sync::Semaphore;
-
-use super::authorizer::authorizer;
-use super::lock::{Lock, LockError};
-use super::session::{Link, Session, State};
+use super::file::FileDatabase;
+use super::server::{Server, ServerAddress};
+use super::session::Session;
+use crate::outbound::Client;
 
 /// The database that needs no configuration, and its file, as in Spin.
-const DEFAULT_DATABASE: &str = "default";
-const DEFAULT_FILE: &str = "sqlite_db.db";
+pub const DEFAULT_DATABASE: &str = "default";
+/// See [`DEFAULT_DATABASE`].
+pub const DEFAULT_FILE: &str = "sqlite_db.db";
 
-/// Connections to one database at once; an `open` beyond that waits.
-const MAX_CONNECTIONS: usize = 256;
-/// How long it waits.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections kept open for the next `open`.
-const MAX_IDLE_CONNECTIONS: usize = 64;
-/// Statements kept prepared for each connection.
-const STATEMENT_CACHE: usize = 128;
-/// The largest string, blob or row.
-const MAX_LENGTH_BYTES: i32 = 32 << 20;
-/// How often a running statement looks at its deadline, in instructions.
-const PROGRESS_INSTRUCTIONS: i32 = 1000;
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file.
+    File(PathBuf),
+    /// With a libSQL server.
+    Server(ServerAddress),
+}
 
-/// A SQLite file.
-#[derive(Debug)]
-pub struct Database {
-    path: PathBuf,
-    idle: Mutex<Vec<Link>>,
-    permits: Arc<Semaphore>,
-    _lock: Lock,
+/// A database.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// In a file.
+    File(Arc<FileDatabase>),
+    /// With a libSQL server, which is shared with others.
+    Server(Arc<Server>),
 }
 
 impl Database {
-    /// The file of the database `name` under the state directory, if there can
-    /// be such a database.
-    pub fn path_of(name: &str, state_directory: &Path) -> Option<PathBuf> {
-        (name == DEFAULT_DATABASE).then(|| state_directory.join(DEFAULT_FILE))
-    }
-
-    /// Its file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Opens or makes the file and puts it into write-ahead mode, in which
-    /// readers do not wait for a writer.
+    /// The database at `place`; connections to a server are `client`'s.
     ///
     /// # Errors
     ///
-    /// The directory or file cannot be made, is not a database, or is being
-    /// replaced.
-    pub fn prepare(path: PathBuf) -> Result<Arc<Self>, String> {
-        let named =
-            |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|e| named(&e))?;
-        }
-        let lock = Lock::shared(&path).map_err(|e| match e {
-            LockError::Held => named(&"it is being restored from a backup"),
-            LockError::Failed(e) => named(&e),
-        })?;
-        let connection = rusqlite::Connection::open(&path).map_err(|e| named(&e))?;
-        connection
-            .pragma_update(None, "journal_mode", "wal")
-            .map_err(|e| named(&e))?;
-        drop(connection);
-        Ok(Arc::new(Self {
-            path,
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            _lock: lock,
-        }))
+    /// See [`FileDatabase::prepare`].
+    pub fn prepare(place: Place, client: &Arc<Client>) -> Result<Self, String> {
+        Ok(match place {
+            Place::File(path) => Self::File(FileDatabase::prepare(path)?),
+            Place::Server(address) => {
+                Self::Server(Arc::new(Server::new(address, Arc::clone(client))))
+            }
+        })
     }
 
     /// A connection for one guest.
@@ -86,65 +52,17 @@ impl Database {
     /// # Errors
     ///
     /// Too many are open, or SQLite's message.
-    pub async fn open(self: &Arc<Self>) -> Result<Arc<Session>, String> {
-        let permit = tokio::time::timeout(OPEN_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or("too many connections opened")?;
-        let idle = self.idle().pop();
-        let link = match idle {
-            Some(link) => link,
-            None => {
-                let path = self.path.clone();
-                tokio::task::spawn_blocking(move || connect(&path))
-                    .await
-                    .map_err(|e| e.to_string())?
-                    .map_err(|e| e.to_string())?
-            }
-        };
-        Ok(Arc::new(Session::new(link, Arc::clone(self), permit)))
+    pub async fn open(&self) -> Result<Session, String> {
+        Ok(match self {
+            Self::File(database) => Session::File(database.open().await?),
+            Self::Server(server) => Session::Server(server.open().await?),
+        })
     }
-
-    /// Takes back a connection that is as it was when it was opened.
-    pub(super) fn put_back(&self, link: Link) {
-        let mut idle = self.idle();
-        if idle.len() < MAX_IDLE_CONNECTIONS {
-            idle.push(link);
-        }
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Link> {
-    let connection = rusqlite::Connection::open(path)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH_BYTES)?;
-    for (pragma, value) in super::authorizer::RESTORED {
-        connection.pragma_update(None, pragma, value)?;
-    }
-    let state = Arc::new(State::default());
-    let deadline = Arc::clone(&state);
-    connection.progress_handler(PROGRESS_INSTRUCTIONS, Some(move || deadline.is_over()))?;
-    let inserts = Arc::clone(&state);
-    connection.update_hook(Some(
-        move |action: rusqlite::hooks::Action, _: &str, _: &str, _: i64| {
-            if action == rusqlite::hooks::Action::SQLITE_INSERT {
-                inserts.note_insert();
-            }
-        },
-    ))?;
-    connection.authorizer(Some(authorizer(Arc::clone(&state))))?;
-    Ok(Link { connection, state })
 }
 
 /// The databases that one component may open.
 #[derive(Debug, Default)]
-pub struct Databases(BTreeMap<String, Arc<Database>>);
+pub struct Databases(BTreeMap<String, Database>);
 
 impl Databases {
     /// The databases of `names` among those that exist.
@@ -154,7 +72,7 @@ impl Databases {
     /// The names for which there is none.
     pub fn grant(
         names: &[String],
-        existing: &BTreeMap<String, Arc<Database>>,
+        existing: &BTreeMap<String, Database>,
     ) -> Result<Self, Vec<String>> {
         let (known, unknown): (Vec<_>, Vec<_>) = names
             .iter()
@@ -165,17 +83,12 @@ impl Databases {
         }
         let granted = known
             .into_iter()
-            .filter_map(|name| Some((name.clone(), Arc::clone(existing.get(&name)?))));
+            .filter_map(|name| Some((name.clone(), existing.get(&name)?.clone())));
         Ok(Self(granted.collect()))
     }
 
-    /// The names which need no configuration.
-    pub fn well_known() -> &'static str {
-        DEFAULT_DATABASE
-    }
-
     /// The database `name`, if the component may open it.
-    pub fn granted(&self, name: &str) -> Option<&Arc<Database>> {
+    pub fn granted(&self, name: &str) -> Option<&Database> {
         self.0.get(name)
     }
 }

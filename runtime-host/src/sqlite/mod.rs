@@ -7,12 +7,18 @@
 mod authorizer;
 pub mod copy;
 mod database;
+mod file;
+mod file_session;
+mod hrana;
 mod lock;
 mod query;
+mod server;
 mod session;
 
-pub use database::{Database, Databases};
+pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Databases, Place};
+pub use file::FileDatabase;
 pub use lock::{Lock, LockError};
+pub use server::{Reachable, ServerAddress};
 pub use session::{Session, Sessions};
 
 use std::sync::Arc;
@@ -30,7 +36,7 @@ use crate::instance::StoreData;
 const MAX_CONNECTIONS_PER_INSTANCE: usize = 16;
 
 /// An open connection as a guest holds it.
-pub struct GuestConnection(Arc<Session>);
+pub struct GuestConnection(Session);
 
 /// What a guest gets of an asynchronous execution: columns, rows, and at last
 /// whether all went well.
@@ -55,8 +61,8 @@ async fn open(
 }
 
 impl StoreData {
-    fn session(&self, connection: &Resource<GuestConnection>) -> wasmtime::Result<Arc<Session>> {
-        Ok(Arc::clone(&self.table.get(connection)?.0))
+    fn session(&self, connection: &Resource<GuestConnection>) -> wasmtime::Result<Session> {
+        Ok(self.table.get(connection)?.0.clone())
     }
 }
 

@@ -3,13 +3,13 @@
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
-use super::session::{Link, Place};
+use super::file_session::{Link, Place};
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 
 /// The rows of one answer.
-const MAX_ROWS: usize = 100_000;
+pub(super) const MAX_ROWS: usize = 100_000;
 /// The memory of one answer.
-const MAX_RESULT_BYTES: usize = 32 << 20;
+pub(super) const MAX_RESULT_BYTES: usize = 32 << 20;
 
 /// What a statement gave: rows up to an error, if there was one.
 #[derive(Debug)]

@@ -1,279 +1,83 @@
-//! One guest's use of one connection.
+//! One guest's use of one connection, wherever the database is.
 
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::OwnedSemaphorePermit;
+use super::file_session::FileSession;
+use super::query::Outcome;
+use super::server::ServerSession;
+use crate::bindings::spin::sqlite::sqlite::Value;
 
-use super::authorizer::RESTORED;
-use super::database::Database;
-use super::query::{self, Outcome};
-use crate::bindings::spin::sqlite::sqlite::{Error, Value};
-
-/// How long a statement waits for another writer unless the guest says.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest a guest may make it wait.
-const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a statement may run.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a reading statement may run on the thread that runs the guest,
-/// before it is started again on another one.
-const INLINE_TIMEOUT: Duration = Duration::from_millis(2);
-
-/// A connection and what is noted about it.
-pub struct Link {
-    pub(super) connection: rusqlite::Connection,
-    pub(super) state: Arc<State>,
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("state", &self.state).finish()
-    }
-}
-
-/// What a guest has done to its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Taint {
-    /// Changed settings that can be put back.
-    Restore = 1,
-    /// Made something that lives as long as the connection.
-    Discard = 2,
-}
-
-/// Shared with the callbacks that SQLite calls.
-#[derive(Debug)]
-pub struct State {
-    taint: AtomicU8,
-    /// In microseconds since [`EPOCH`].
-    deadline: AtomicU64,
-    busy_timeout_millis: AtomicU64,
-    inserted: AtomicBool,
-    wrote: AtomicBool,
-}
-
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            taint: AtomicU8::new(0),
-            deadline: AtomicU64::new(u64::MAX),
-            busy_timeout_millis: AtomicU64::new(millis(BUSY_TIMEOUT)),
-            inserted: AtomicBool::new(false),
-            wrote: AtomicBool::new(false),
-        }
-    }
-}
-
-impl State {
-    pub(super) fn taint(&self, taint: Taint) {
-        self.taint.fetch_max(taint as u8, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
-    }
-
-    fn set_deadline(&self, timeout: Duration) {
-        let deadline = micros(EPOCH.elapsed()).saturating_add(micros(timeout));
-        self.deadline.store(deadline, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_busy_timeout(&self, value: &str) {
-        let wanted = value.parse::<u64>().unwrap_or(0);
-        self.busy_timeout_millis
-            .store(wanted.min(millis(MAX_BUSY_TIMEOUT)), Ordering::Relaxed);
-    }
-
-    fn busy_timeout(&self) -> Duration {
-        Duration::from_millis(self.busy_timeout_millis.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn note_insert(&self) {
-        self.inserted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn note_write(&self) {
-        self.wrote.store(true, Ordering::Relaxed);
-    }
-
-    /// For the next guest.
-    fn reset(&self) {
-        let Self {
-            taint,
-            deadline,
-            busy_timeout_millis,
-            inserted,
-            wrote,
-        } = self;
-        taint.store(0, Ordering::Relaxed);
-        deadline.store(u64::MAX, Ordering::Relaxed);
-        busy_timeout_millis.store(millis(BUSY_TIMEOUT), Ordering::Relaxed);
-        inserted.store(false, Ordering::Relaxed);
-        wrote.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Whether a statement may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// On the thread that runs guests: only what reads, briefly, without
-    /// waiting for a lock.
-    Inline,
-    /// On a thread for that.
-    Blocking,
-}
-
-/// One guest's use of one connection. Statements run one after the other.
-pub struct Session {
-    link: Mutex<Option<Link>>,
-    database: Arc<Database>,
-    _permit: OwnedSemaphorePermit,
+/// A connection as a guest uses it. Statements run one after the other.
+#[derive(Clone)]
+pub enum Session {
+    /// To a file.
+    File(Arc<FileSession>),
+    /// To a server.
+    Server(Arc<ServerSession>),
 }
 
 impl Session {
-    pub(super) fn new(link: Link, database: Arc<Database>, permit: OwnedSemaphorePermit) -> Self {
-        Self {
-            link: Mutex::new(Some(link)),
-            database,
-            _permit: permit,
-        }
-    }
-
-    fn link(&self) -> MutexGuard<'_, Option<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs one statement. What only reads and is quick runs here and now; all
-    /// else on a thread that may wait.
-    pub async fn execute(self: &Arc<Self>, statement: String, parameters: Vec<Value>) -> Outcome {
-        let inline = self
-            .link
-            .try_lock()
-            .ok()
-            .and_then(|link| run(link.as_ref()?, &statement, &parameters, Place::Inline));
-        if let Some(outcome) = inline {
-            return outcome;
-        }
-        let session = Arc::clone(self);
-        let outcome = tokio::task::spawn_blocking(move || {
-            let link = session.link();
-            run(link.as_ref()?, &statement, &parameters, Place::Blocking)
-        })
-        .await;
-        match outcome {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Outcome::failed(Error::InvalidConnection),
-            Err(e) => Outcome::failed(Error::Io(e.to_string())),
+    /// Runs one statement.
+    pub async fn execute(&self, statement: String, parameters: Vec<Value>) -> Outcome {
+        match self {
+            Self::File(session) => session.execute(statement, parameters).await,
+            Self::Server(session) => session.execute(statement, parameters).await,
         }
     }
 
     /// The row id of the last insertion of this session, or 0.
     pub fn last_insert_rowid(&self) -> i64 {
-        match &*self.link() {
-            Some(link) if link.state.inserted.load(Ordering::Relaxed) => {
-                link.connection.last_insert_rowid()
-            }
-            _ => 0,
+        match self {
+            Self::File(session) => session.last_insert_rowid(),
+            Self::Server(session) => session.last_insert_rowid(),
         }
     }
 
     /// The rows that the last writing statement of this session changed, or 0.
     pub fn changes(&self) -> u64 {
-        match &*self.link() {
-            Some(link) if link.state.wrote.load(Ordering::Relaxed) => link.connection.changes(),
-            _ => 0,
+        match self {
+            Self::File(session) => session.changes(),
+            Self::Server(session) => session.changes(),
         }
     }
 
-    /// Undoes a transaction that is open; whether there was one. Undoing in
-    /// write-ahead mode forgets pages in memory and waits for nothing.
     fn roll_back(&self) -> bool {
-        let Ok(link) = self.link.try_lock() else {
-            return false;
-        };
-        match &*link {
-            Some(link) if !link.connection.is_autocommit() => {
-                link.state.set_deadline(STATEMENT_TIMEOUT);
-                if let Err(e) = link.connection.execute_batch("ROLLBACK") {
-                    tracing::error!("cannot undo a transaction: {e}");
-                }
-                true
-            }
-            _ => false,
+        match self {
+            Self::File(session) => session.roll_back(),
+            Self::Server(session) => session.roll_back(),
         }
     }
 }
 
-fn run(link: &Link, statement: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
-    let (timeout, busy) = match place {
-        Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
-        Place::Blocking => (STATEMENT_TIMEOUT, link.state.busy_timeout()),
-    };
-    link.state.set_deadline(timeout);
-    if let Err(e) = link.connection.busy_timeout(busy) {
-        return Some(Outcome::failed(Error::Io(e.to_string())));
-    }
-    query::run(link, statement, parameters, place)
+enum Known {
+    File(Weak<FileSession>),
+    Server(Weak<ServerSession>),
 }
 
-/// Gives the connection back, or closes it if the guest has left something
-/// behind: closing undoes an open transaction.
-impl Drop for Session {
-    fn drop(&mut self) {
-        let link = self
-            .link
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(link) = link else { return };
-        if restore(&link) {
-            link.state.reset();
-            self.database.put_back(link);
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Closing may write to the file.
-            runtime.spawn_blocking(move || drop(link));
+impl Known {
+    fn get(&self) -> Option<Session> {
+        match self {
+            Self::File(session) => session.upgrade().map(Session::File),
+            Self::Server(session) => session.upgrade().map(Session::Server),
         }
     }
-}
 
-/// Whether the connection is as it was when it was opened.
-fn restore(link: &Link) -> bool {
-    if !link.connection.is_autocommit() {
-        return false;
-    }
-    match link.state.taint.load(Ordering::Relaxed) {
-        0 => true,
-        taint if taint == Taint::Restore as u8 => {
-            link.state.set_deadline(STATEMENT_TIMEOUT);
-            RESTORED
-                .iter()
-                .all(|(pragma, value)| link.connection.pragma_update(None, pragma, value).is_ok())
+    fn is_live(&self) -> bool {
+        match self {
+            Self::File(session) => session.strong_count() > 0,
+            Self::Server(session) => session.strong_count() > 0,
         }
-        _ => false,
     }
 }
 
 /// The sessions of one instance.
 #[derive(Default)]
-pub struct Sessions(Mutex<Vec<Weak<Session>>>);
+pub struct Sessions(Mutex<Vec<Known>>);
 
 impl Sessions {
-    fn all(&self) -> MutexGuard<'_, Vec<Weak<Session>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Known>> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|session| session.strong_count() > 0);
+        sessions.retain(Known::is_live);
         sessions
     }
 
@@ -281,15 +85,18 @@ impl Sessions {
         self.all().len()
     }
 
-    pub(super) fn add(&self, session: &Arc<Session>) {
-        self.all().push(Arc::downgrade(session));
+    pub(super) fn add(&self, session: &Session) {
+        self.all().push(match session {
+            Session::File(session) => Known::File(Arc::downgrade(session)),
+            Session::Server(session) => Known::Server(Arc::downgrade(session)),
+        });
     }
 
     /// Undoes transactions that were left open. For when the guest has nothing
     /// more to do: a request that ended amid a transaction would otherwise keep
     /// every other writer waiting for as long as its instance lives.
     pub fn roll_back(&self) {
-        for session in self.all().iter().filter_map(Weak::upgrade) {
+        for session in self.all().iter().filter_map(Known::get) {
             if session.roll_back() {
                 tracing::warn!("a request ended amid a transaction, which is undone");
             }

@@ -1,0 +1,132 @@
+//! A database in a file, and the connections to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use tokio::sync::Semaphore;
+
+use super::authorizer::authorizer;
+use super::file_session::{FileSession, Link, State};
+use super::lock::{Lock, LockError};
+
+/// Connections to one database at once; an `open` beyond that waits.
+const MAX_CONNECTIONS: usize = 256;
+/// How long it waits.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections kept open for the next `open`.
+const MAX_IDLE_CONNECTIONS: usize = 64;
+/// Statements kept prepared for each connection.
+const STATEMENT_CACHE: usize = 128;
+/// The largest string, blob or row.
+const MAX_LENGTH_BYTES: i32 = 32 << 20;
+/// How often a running statement looks at its deadline, in instructions.
+const PROGRESS_INSTRUCTIONS: i32 = 1000;
+
+/// A SQLite file.
+#[derive(Debug)]
+pub struct FileDatabase {
+    path: PathBuf,
+    idle: Mutex<Vec<Link>>,
+    permits: Arc<Semaphore>,
+    _lock: Lock,
+}
+
+impl FileDatabase {
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens or makes the file and puts it into write-ahead mode, in which
+    /// readers do not wait for a writer.
+    ///
+    /// # Errors
+    ///
+    /// The directory or file cannot be made, is not a database, or is being
+    /// replaced.
+    pub fn prepare(path: PathBuf) -> Result<Arc<Self>, String> {
+        let named =
+            |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| named(&e))?;
+        }
+        let lock = Lock::shared(&path).map_err(|e| match e {
+            LockError::Held => named(&"it is being restored from a backup"),
+            LockError::Failed(e) => named(&e),
+        })?;
+        let connection = rusqlite::Connection::open(&path).map_err(|e| named(&e))?;
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .map_err(|e| named(&e))?;
+        drop(connection);
+        Ok(Arc::new(Self {
+            path,
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            _lock: lock,
+        }))
+    }
+
+    /// A connection for one guest.
+    ///
+    /// # Errors
+    ///
+    /// Too many are open, or SQLite's message.
+    pub async fn open(self: &Arc<Self>) -> Result<Arc<FileSession>, String> {
+        let permit = tokio::time::timeout(OPEN_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or("too many connections opened")?;
+        let idle = self.idle().pop();
+        let link = match idle {
+            Some(link) => link,
+            None => {
+                let path = self.path.clone();
+                tokio::task::spawn_blocking(move || connect(&path))
+                    .await
+                    .map_err(|e| e.to_string())?
+                    .map_err(|e| e.to_string())?
+            }
+        };
+        Ok(Arc::new(FileSession::new(link, Arc::clone(self), permit)))
+    }
+
+    /// Takes back a connection that is as it was when it was opened.
+    pub(super) fn put_back(&self, link: Link) {
+        let mut idle = self.idle();
+        if idle.len() < MAX_IDLE_CONNECTIONS {
+            idle.push(link);
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Link> {
+    let connection = rusqlite::Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH_BYTES)?;
+    for (pragma, value) in super::authorizer::RESTORED {
+        connection.pragma_update(None, pragma, value)?;
+    }
+    let state = Arc::new(State::default());
+    let deadline = Arc::clone(&state);
+    connection.progress_handler(PROGRESS_INSTRUCTIONS, Some(move || deadline.is_over()))?;
+    let inserts = Arc::clone(&state);
+    connection.update_hook(Some(
+        move |action: rusqlite::hooks::Action, _: &str, _: &str, _: i64| {
+            if action == rusqlite::hooks::Action::SQLITE_INSERT {
+                inserts.note_insert();
+            }
+        },
+    ))?;
+    connection.authorizer(Some(authorizer(Arc::clone(&state))))?;
+    Ok(Link { connection, state })
+}
