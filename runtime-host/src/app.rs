@@ -16,12 +16,12 @@ use crate::compose::{self, ComposeError};
 use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
-use crate::instance::Grants;
+use crate::instance::{Grants, InstanceLimits};
 use crate::manifest::{Component, DependencySource, Manifest};
-use crate::outbound::{self, Client, Reach};
+use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Databases, Place};
+use crate::sqlite::{Database, Databases, Place, SqliteLimits};
 use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
@@ -35,8 +35,12 @@ pub struct Settings {
     pub cache: Option<Cache>,
     /// What bounds the instances of each component.
     pub bounds: Bounds,
-    /// Memory of an instance, in bytes.
-    pub memory_bytes: usize,
+    /// What bounds each instance.
+    pub instance: InstanceLimits,
+    /// What bounds requests that components make.
+    pub outbound: OutboundLimits,
+    /// What bounds the use of each database.
+    pub sqlite: SqliteLimits,
     /// Threads that serve connections.
     pub threads: usize,
     /// Whether what components print is logged.
@@ -91,7 +95,8 @@ impl App {
 
         let engine = engine(&settings, triggered.len())?;
         let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
-        let client = Client::new().map_err(|e| Faults::one(format!("TLS: {e}")))?;
+        let client =
+            Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,
@@ -172,7 +177,7 @@ fn engine(settings: &Settings, components: usize) -> Result<Engine> {
         .clamp(LEAST, MOST);
     let engine = engine::engine(engine::Limits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
-        memory_bytes: settings.memory_bytes,
+        memory_bytes: settings.instance.memory_bytes,
     })
     .map_err(|e| Faults::one(format!("{e:#}")))?;
     engine::tick(&engine).map_err(|e| Faults::one(format!("cannot start a thread: {e}")))?;
@@ -318,7 +323,7 @@ impl Granting<'_> {
                 .collect(),
             databases: Arc::new(databases.unwrap_or_default()),
             outbound: Arc::new(outbound),
-            memory_bytes: self.settings.memory_bytes,
+            limits: self.settings.instance,
             log_output: self.settings.log_output,
         })
     }
@@ -339,7 +344,8 @@ fn databases(
     let mut databases = BTreeMap::new();
     for (name, place) in &settings.databases {
         if wanted.contains(name) {
-            let database = Database::prepare(place.clone(), client).map_err(Faults::one);
+            let database =
+                Database::prepare(place.clone(), client, settings.sqlite).map_err(Faults::one);
             databases.extend(
                 faults
                     .keep(database)

@@ -5,11 +5,13 @@
 //! else. What an operator adds (limits, a configuration file, a development
 //! chain) is in [`cli`].
 
+mod admission;
 pub mod allowed_hosts;
 mod answers;
 mod app;
 mod backup;
 mod bindings;
+mod bound;
 mod build;
 mod cache;
 mod capabilities;
@@ -27,9 +29,11 @@ mod handover;
 mod headers;
 mod instance;
 mod interval;
+mod limits;
 mod logging;
 pub mod manifest;
 mod outbound;
+mod refusal;
 mod restore;
 pub mod routes;
 mod runtime_config;

@@ -19,27 +19,44 @@ pub use self::reach::Reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::body::ResponseBody;
 use self::pool::{Key, Pool};
 use crate::allowed_hosts::{AllowedHosts, Destination};
-
-/// How long connecting may take unless the guest says.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the beginning of the answer, and each pause in it, may take unless
-/// the guest says. The deadline of the incoming request is usually earlier.
-const READ_TIMEOUT: Duration = Duration::from_secs(600);
+use crate::bound::{self, Bound};
 
 /// The host which SDKs that need one write for requests to the application
 /// itself.
 const SELF_HOST: &str = "self.alt";
+
+/// What bounds requests that components make. The times are the longest; a
+/// guest may ask for shorter ones.
+#[derive(Debug, Clone, Copy)]
+pub struct OutboundLimits {
+    /// To wait for a connection, and to connect.
+    pub connect_timeout: Duration,
+    /// To the head of the answer.
+    pub first_byte_timeout: Duration,
+    /// Of a pause in its body.
+    pub between_bytes_timeout: Duration,
+    /// Its body.
+    pub response_bytes: u64,
+    /// Connections of all components at once.
+    pub connections: usize,
+    /// Connections to one host and port at once.
+    pub connections_per_host: usize,
+}
+
+/// Who sends what the host itself sends, in the log.
+const OWN: &str = "runtime-host";
 
 /// How one component may connect.
 #[derive(Debug)]
@@ -58,6 +75,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Client {
     pool: Arc<Pool>,
+    limits: OutboundLimits,
     own_address: OnceLock<SocketAddr>,
 }
 
@@ -67,9 +85,10 @@ impl Client {
     /// # Errors
     ///
     /// The TLS library refuses its settings.
-    pub fn new() -> Result<Self, rustls::Error> {
+    pub fn new(limits: OutboundLimits) -> Result<Self, rustls::Error> {
         Ok(Self {
-            pool: Arc::new(Pool::new(connect::Connector::new()?)),
+            pool: Arc::new(Pool::new(connect::Connector::new()?, limits)),
+            limits,
             own_address: OnceLock::new(),
         })
     }
@@ -79,8 +98,7 @@ impl Client {
         let _ = self.own_address.set(address);
     }
 
-    /// Sends a request of the host itself, which waits for the answer as long as
-    /// it likes.
+    /// Sends a request of the host itself, under the bounds of a component's.
     ///
     /// # Errors
     ///
@@ -88,14 +106,15 @@ impl Client {
     pub async fn send_own(
         self: &Arc<Self>,
         request: Request<WasiBody>,
-        connect: Duration,
     ) -> Result<Response<WasiBody>, Sending> {
-        let timeouts = Timeouts {
-            connect,
-            first_byte: READ_TIMEOUT,
-            between_bytes: READ_TIMEOUT,
+        let grant = Grant {
+            component: Arc::from(OWN),
+            allowed: AllowedHosts::default(),
+            reach: Reach::Anywhere,
+            client: Arc::clone(self),
         };
-        let sent = Arc::clone(self).send(request, Reach::Anywhere, timeouts);
+        let timeouts = Timeouts::of(None, &self.limits);
+        let sent = grant.send(request, Arc::new(Semaphore::new(1)), timeouts);
         sent.await.map_err(|e| {
             if is_unsent(&e) {
                 Sending::NotSent(e.to_string())
@@ -103,19 +122,6 @@ impl Client {
                 Sending::Unknown(e.to_string())
             }
         })
-    }
-
-    async fn send(
-        self: Arc<Self>,
-        request: Request<WasiBody>,
-        reach: Reach,
-        timeouts: Timeouts,
-    ) -> Result<Response<WasiBody>, Error> {
-        let key = Key::of(request.uri(), reach)?;
-        let (response, connection) = self.pool.request(&key, request, timeouts).await?;
-        Ok(response.map(|incoming| {
-            ResponseBody::new(incoming, timeouts.between_bytes, connection).boxed_unsync()
-        }))
     }
 }
 
@@ -146,18 +152,68 @@ fn is_unsent(error: &Error) -> bool {
 /// The time limits of one request.
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {
-    connect: Duration,
-    first_byte: Duration,
-    between_bytes: Duration,
+    connect: Timeout,
+    first_byte: Timeout,
+    between_bytes: Timeout,
 }
 
 impl Timeouts {
-    fn of(options: Option<RequestOptions>) -> Self {
+    fn of(options: Option<RequestOptions>, limits: &OutboundLimits) -> Self {
         let options = options.unwrap_or_default();
         Self {
-            connect: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            first_byte: options.first_byte_timeout.unwrap_or(READ_TIMEOUT),
-            between_bytes: options.between_bytes_timeout.unwrap_or(READ_TIMEOUT),
+            connect: Timeout::of(
+                options.connect_timeout,
+                limits.connect_timeout,
+                Bound::OutboundConnectTimeout,
+            ),
+            first_byte: Timeout::of(
+                options.first_byte_timeout,
+                limits.first_byte_timeout,
+                Bound::OutboundFirstByteTimeout,
+            ),
+            between_bytes: Timeout::of(
+                options.between_bytes_timeout,
+                limits.between_bytes_timeout,
+                Bound::OutboundBetweenBytesTimeout,
+            ),
+        }
+    }
+}
+
+/// A time, and the bound that it is if the guest has not asked for less.
+#[derive(Debug, Clone, Copy)]
+struct Timeout {
+    time: Duration,
+    begun: Instant,
+    bound: Option<Bound>,
+}
+
+impl Timeout {
+    fn of(wanted: Option<Duration>, most: Duration, bound: Bound) -> Self {
+        let (time, bound) = match wanted {
+            Some(time) if time < most => (time, None),
+            _ => (most, Some(bound)),
+        };
+        Self {
+            time,
+            begun: Instant::now(),
+            bound,
+        }
+    }
+
+    /// For what consists of several steps.
+    fn left(self) -> Duration {
+        self.time.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Logs that it passed, if that is of interest.
+    fn passed(self, component: &str, destination: &Key) {
+        if let Some(bound) = self.bound {
+            let (host, port) = (&destination.host, destination.port);
+            bound.exceeded(
+                component,
+                format_args!("{host}:{port} took longer than {:?}", self.time),
+            );
         }
     }
 }
@@ -165,13 +221,16 @@ impl Timeouts {
 /// What `wasi:http` calls for one instance.
 pub struct Hooks {
     grant: Arc<Grant>,
+    /// Requests of the instance at once.
+    permits: Arc<Semaphore>,
 }
 
 impl Hooks {
-    /// The hooks of an instance with `grant`.
-    pub fn new(grant: &Arc<Grant>) -> Self {
+    /// The hooks of an instance with `grant` and at most `requests` at once.
+    pub fn new(grant: &Arc<Grant>, requests: usize) -> Self {
         Self {
             grant: Arc::clone(grant),
+            permits: Arc::new(Semaphore::new(requests)),
         }
     }
 }
@@ -188,11 +247,12 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
-        let grant = Arc::clone(&self.grant);
+        let (grant, permits) = (Arc::clone(&self.grant), Arc::clone(&self.permits));
         Box::new(async move {
             grant.authorise(&mut request)?;
-            let response = Arc::clone(&grant.client)
-                .send(request, grant.reach, Timeouts::of(options))
+            let timeouts = Timeouts::of(options, &grant.client.limits);
+            let response = grant
+                .send(request, permits, timeouts)
                 .await
                 .inspect_err(|e| tracing::debug!(component = &*grant.component, "outbound: {e}"))?;
             let finished: Box<dyn Future<Output = Result<(), Error>> + Send> =
@@ -203,6 +263,37 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Grant {
+    async fn send(
+        &self,
+        request: Request<WasiBody>,
+        permits: Arc<Semaphore>,
+        timeouts: Timeouts,
+    ) -> Result<Response<WasiBody>, Error> {
+        let key = Key::of(request.uri(), self.reach)?;
+        let component = &self.component;
+        let permit = pool::permit(
+            &permits,
+            timeouts.connect,
+            Bound::InstanceOutboundRequests,
+            component,
+        )
+        .await?;
+        let client = &self.client;
+        let (response, connection) = client
+            .pool
+            .request(&key, request, timeouts, component)
+            .await?;
+        let terms = body::Terms {
+            timeout: timeouts.between_bytes,
+            most: client.limits.response_bytes,
+            component: Arc::clone(component),
+            _permit: permit,
+        };
+        let (head, body) = response.into_parts();
+        let body = ResponseBody::new(body, connection, terms)?;
+        Ok(Response::from_parts(head, body.boxed_unsync()))
+    }
+
     /// Checks where `request` goes and makes its address complete.
     fn authorise(&self, request: &mut Request<WasiBody>) -> Result<(), Error> {
         let uri = request.uri();
@@ -245,10 +336,13 @@ impl Grant {
             ),
             _ => "http://self".to_owned(),
         };
-        tracing::warn!(
-            component = &*self.component,
-            "a request to {origin} was denied; to allow it, add {origin:?} to the component's \
-             allowed_outbound_hosts"
+        bound::denied(
+            "allowed_outbound_hosts",
+            &self.component,
+            format_args!(
+                "a request to {origin} was denied; to allow it, add {origin:?} to the component's \
+                 allowed_outbound_hosts"
+            ),
         );
         Error::HttpRequestDenied
     }

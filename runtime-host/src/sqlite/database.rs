@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::file::FileDatabase;
 use super::server::{Server, ServerAddress};
@@ -13,6 +14,23 @@ use crate::outbound::Client;
 pub const DEFAULT_DATABASE: &str = "default";
 /// See [`DEFAULT_DATABASE`].
 pub const DEFAULT_FILE: &str = "sqlite_db.db";
+
+/// What bounds the use of one database.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteLimits {
+    /// How long a statement may run, and `open` may wait for a connection.
+    pub timeout: Duration,
+    /// Rows of one result.
+    pub rows: usize,
+    /// The memory of one result, in bytes.
+    pub result_bytes: usize,
+    /// The longest statement, in bytes.
+    pub statement_bytes: i32,
+    /// The largest string, blob or row, in bytes.
+    pub value_bytes: i32,
+    /// Connections at once; an `open` beyond that waits.
+    pub connections: usize,
+}
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +56,15 @@ impl Database {
     /// # Errors
     ///
     /// See [`FileDatabase::prepare`].
-    pub fn prepare(place: Place, client: &Arc<Client>) -> Result<Self, String> {
+    pub fn prepare(
+        place: Place,
+        client: &Arc<Client>,
+        limits: SqliteLimits,
+    ) -> Result<Self, String> {
         Ok(match place {
-            Place::File(path) => Self::File(FileDatabase::prepare(path)?),
+            Place::File(path) => Self::File(FileDatabase::prepare(path, limits)?),
             Place::Server(address) => {
-                Self::Server(Arc::new(Server::new(address, Arc::clone(client))))
+                Self::Server(Arc::new(Server::new(address, Arc::clone(client), limits)))
             }
         })
     }
@@ -52,7 +74,7 @@ impl Database {
     /// # Errors
     ///
     /// Too many are open, or SQLite's message.
-    pub async fn open(&self) -> Result<Session, String> {
+    pub async fn open(&self) -> Result<Session, OpenError> {
         Ok(match self {
             Self::File(database) => Session::File(database.open().await?),
             Self::Server(server) => Session::Server(server.open().await?),
@@ -91,4 +113,15 @@ impl Databases {
     pub fn granted(&self, name: &str) -> Option<&Database> {
         self.0.get(name)
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See [`SqliteLimits::connections`].
+    #[error("too many connections opened")]
+    TooMany,
+    /// SQLite's message.
+    #[error("{0}")]
+    Failed(String),
 }

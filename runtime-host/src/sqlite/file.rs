@@ -2,26 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use tokio::sync::Semaphore;
 
 use super::authorizer::authorizer;
+use super::database::{OpenError, SqliteLimits};
 use super::file_session::{FileSession, Link, State};
 use super::lock::{Lock, LockError};
 
-/// Connections to one database at once; an `open` beyond that waits.
-const MAX_CONNECTIONS: usize = 256;
-/// How long it waits.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections kept open for the next `open`.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 /// Statements kept prepared for each connection.
 const STATEMENT_CACHE: usize = 128;
-/// The largest string, blob or row.
-const MAX_LENGTH_BYTES: i32 = 32 << 20;
 /// How often a running statement looks at its deadline, in instructions.
 const PROGRESS_INSTRUCTIONS: i32 = 1000;
 
@@ -31,6 +25,7 @@ pub struct FileDatabase {
     path: PathBuf,
     idle: Mutex<Vec<Link>>,
     permits: Arc<Semaphore>,
+    limits: SqliteLimits,
     _lock: Lock,
 }
 
@@ -47,7 +42,7 @@ impl FileDatabase {
     ///
     /// The directory or file cannot be made, is not a database, or is being
     /// replaced.
-    pub fn prepare(path: PathBuf) -> Result<Arc<Self>, String> {
+    pub fn prepare(path: PathBuf, limits: SqliteLimits) -> Result<Arc<Self>, String> {
         let named =
             |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
         if let Some(parent) = path.parent() {
@@ -65,7 +60,8 @@ impl FileDatabase {
         Ok(Arc::new(Self {
             path,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            limits,
             _lock: lock,
         }))
     }
@@ -75,24 +71,29 @@ impl FileDatabase {
     /// # Errors
     ///
     /// Too many are open, or SQLite's message.
-    pub async fn open(self: &Arc<Self>) -> Result<Arc<FileSession>, String> {
-        let permit = tokio::time::timeout(OPEN_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+    pub async fn open(self: &Arc<Self>) -> Result<Arc<FileSession>, OpenError> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.limits.timeout, permit)
             .await
             .ok()
             .and_then(Result::ok)
-            .ok_or("too many connections opened")?;
+            .ok_or(OpenError::TooMany)?;
         let idle = self.idle().pop();
         let link = match idle {
             Some(link) => link,
             None => {
-                let path = self.path.clone();
-                tokio::task::spawn_blocking(move || connect(&path))
+                let (path, limits) = (self.path.clone(), self.limits);
+                tokio::task::spawn_blocking(move || connect(&path, limits))
                     .await
-                    .map_err(|e| e.to_string())?
-                    .map_err(|e| e.to_string())?
+                    .map_err(|e| OpenError::Failed(e.to_string()))?
+                    .map_err(|e| OpenError::Failed(e.to_string()))?
             }
         };
         Ok(Arc::new(FileSession::new(link, Arc::clone(self), permit)))
+    }
+
+    pub(super) fn limits(&self) -> SqliteLimits {
+        self.limits
     }
 
     /// Takes back a connection that is as it was when it was opened.
@@ -108,15 +109,17 @@ impl FileDatabase {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Link> {
+fn connect(path: &Path, limits: SqliteLimits) -> rusqlite::Result<Link> {
     let connection = rusqlite::Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits.value_bytes)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limits.statement_bytes)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
     for (pragma, value) in super::authorizer::RESTORED {
         connection.pragma_update(None, pragma, value)?;
     }
-    let state = Arc::new(State::default());
+    let state = Arc::new(State::new(limits));
     let deadline = Arc::clone(&state);
     connection.progress_handler(PROGRESS_INSTRUCTIONS, Some(move || deadline.is_over()))?;
     let inserts = Arc::clone(&state);

@@ -8,16 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::authorizer::RESTORED;
+use super::database::SqliteLimits;
 use super::file::FileDatabase;
 use super::query::{self, Outcome};
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
 
-/// How long a statement waits for another writer unless the guest says.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest a guest may make it wait.
-const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a statement may run.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reading statement may run on the thread that runs the guest,
 /// before it is started again on another one.
 const INLINE_TIMEOUT: Duration = Duration::from_millis(2);
@@ -50,9 +45,14 @@ pub struct State {
     taint: AtomicU8,
     /// In microseconds since [`EPOCH`].
     deadline: AtomicU64,
+    /// How long to wait for another writer: at first, and at most, as long as a
+    /// statement may run.
     busy_timeout_millis: AtomicU64,
     inserted: AtomicBool,
     wrote: AtomicBool,
+    /// The instance is gone.
+    cancelled: AtomicBool,
+    limits: SqliteLimits,
 }
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -65,25 +65,33 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Default for State {
-    fn default() -> Self {
+impl State {
+    pub(super) fn new(limits: SqliteLimits) -> Self {
         Self {
             taint: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
-            busy_timeout_millis: AtomicU64::new(millis(BUSY_TIMEOUT)),
+            busy_timeout_millis: AtomicU64::new(millis(limits.timeout)),
             inserted: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            limits,
         }
     }
-}
 
-impl State {
     pub(super) fn taint(&self, taint: Taint) {
         self.taint.fetch_max(taint as u8, Ordering::Relaxed);
     }
 
     pub(super) fn is_over(&self) -> bool {
-        micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
+        self.is_cancelled() || micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limits(&self) -> SqliteLimits {
+        self.limits
     }
 
     fn set_deadline(&self, timeout: Duration) {
@@ -94,7 +102,7 @@ impl State {
     pub(super) fn set_busy_timeout(&self, value: &str) {
         let wanted = value.parse::<u64>().unwrap_or(0);
         self.busy_timeout_millis
-            .store(wanted.min(millis(MAX_BUSY_TIMEOUT)), Ordering::Relaxed);
+            .store(wanted.min(millis(self.limits.timeout)), Ordering::Relaxed);
     }
 
     fn busy_timeout(&self) -> Duration {
@@ -117,12 +125,15 @@ impl State {
             busy_timeout_millis,
             inserted,
             wrote,
+            cancelled,
+            limits,
         } = self;
         taint.store(0, Ordering::Relaxed);
         deadline.store(u64::MAX, Ordering::Relaxed);
-        busy_timeout_millis.store(millis(BUSY_TIMEOUT), Ordering::Relaxed);
+        busy_timeout_millis.store(millis(limits.timeout), Ordering::Relaxed);
         inserted.store(false, Ordering::Relaxed);
         wrote.store(false, Ordering::Relaxed);
+        cancelled.store(false, Ordering::Relaxed);
     }
 }
 
@@ -140,6 +151,8 @@ pub enum Place {
 pub struct FileSession {
     link: Mutex<Option<Link>>,
     database: Arc<FileDatabase>,
+    /// Its connection's, to be seen while a statement runs.
+    state: Arc<State>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -150,6 +163,7 @@ impl FileSession {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
+            state: Arc::clone(&link.state),
             link: Mutex::new(Some(link)),
             database,
             _permit: permit,
@@ -202,6 +216,11 @@ impl FileSession {
         }
     }
 
+    /// Stops what runs.
+    pub(super) fn cancel(&self) {
+        self.state.cancelled.store(true, Ordering::Relaxed);
+    }
+
     /// Undoes a transaction that is open; whether there was one. Undoing in
     /// write-ahead mode forgets pages in memory and waits for nothing.
     pub(super) fn roll_back(&self) -> bool {
@@ -210,7 +229,7 @@ impl FileSession {
         };
         match &*link {
             Some(link) if !link.connection.is_autocommit() => {
-                link.state.set_deadline(STATEMENT_TIMEOUT);
+                link.state.set_deadline(self.database.limits().timeout);
                 if let Err(e) = link.connection.execute_batch("ROLLBACK") {
                     tracing::error!("cannot undo a transaction: {e}");
                 }
@@ -224,8 +243,11 @@ impl FileSession {
 fn run(link: &Link, statement: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
     let (timeout, busy) = match place {
         Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
-        Place::Blocking => (STATEMENT_TIMEOUT, link.state.busy_timeout()),
+        Place::Blocking => (link.state.limits.timeout, link.state.busy_timeout()),
     };
+    if link.state.is_cancelled() {
+        return Some(Outcome::failed(Error::Io("interrupted".to_owned())));
+    }
     link.state.set_deadline(timeout);
     if let Err(e) = link.connection.busy_timeout(busy) {
         return Some(Outcome::failed(Error::Io(e.to_string())));
@@ -258,10 +280,11 @@ fn restore(link: &Link) -> bool {
     if !link.connection.is_autocommit() {
         return false;
     }
+    link.state.cancelled.store(false, Ordering::Relaxed);
     match link.state.taint.load(Ordering::Relaxed) {
         0 => true,
         taint if taint == Taint::Restore as u8 => {
-            link.state.set_deadline(STATEMENT_TIMEOUT);
+            link.state.set_deadline(link.state.limits.timeout);
             RESTORED
                 .iter()
                 .all(|(pragma, value)| link.connection.pragma_update(None, pragma, value).is_ok())

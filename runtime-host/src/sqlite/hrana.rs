@@ -6,8 +6,9 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
-use super::query::{MAX_RESULT_BYTES, MAX_ROWS, Outcome};
+use super::query::Outcome;
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
+use crate::bound::Bound;
 
 /// The server writes none, and reads both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -156,12 +157,13 @@ pub struct Done {
 }
 
 impl Answer {
-    /// Reads the answer to `Execute` and `GetAutocommit`.
+    /// Reads the answer to `Execute` and `GetAutocommit`, if it has not more
+    /// rows than `max_rows`.
     ///
     /// # Errors
     ///
     /// What breaks the protocol.
-    pub fn done(self) -> Result<Done, &'static str> {
+    pub fn done(self, max_rows: usize) -> Result<Done, &'static str> {
         let mut results = self.results.into_iter();
         let executed = results.next().ok_or("no result")?;
         let is_autocommit = match results.next() {
@@ -180,7 +182,7 @@ impl Answer {
                     None => None,
                 };
                 let written = Some((result.affected_row_count, rowid));
-                (outcome(result)?, written)
+                (outcome(result, max_rows)?, written)
             }
             Item::Ok {
                 response: Response::GetAutocommit { .. } | Response::Close,
@@ -194,16 +196,19 @@ impl Answer {
     }
 }
 
-fn outcome(result: StatementResult) -> Result<Outcome, &'static str> {
+fn outcome(result: StatementResult, max_rows: usize) -> Result<Outcome, &'static str> {
     let columns: Vec<String> = result
         .cols
         .into_iter()
         .map(|column| column.name.unwrap_or_default())
         .collect();
-    if result.rows.len() > MAX_ROWS {
-        return Ok(Outcome::failed(Error::Io(format!(
-            "query result exceeds limit of {MAX_ROWS} rows"
-        ))));
+    if result.rows.len() > max_rows {
+        return Ok(Outcome {
+            exceeded: Some(Bound::SqlRows),
+            ..Outcome::failed(Error::Io(format!(
+                "query result exceeds limit of {max_rows} rows"
+            )))
+        });
     }
     let mut rows = Vec::with_capacity(result.rows.len());
     for row in result.rows {
@@ -217,6 +222,7 @@ fn outcome(result: StatementResult) -> Result<Outcome, &'static str> {
         columns,
         rows,
         result: Ok(()),
+        exceeded: None,
     })
 }
 
@@ -234,16 +240,12 @@ fn value(cell: Cell) -> Result<Value, &'static str> {
     })
 }
 
-/// The largest answer that is read: rows of [`MAX_RESULT_BYTES`] with what JSON
-/// puts around them.
-pub const MAX_ANSWER_BYTES: usize = MAX_RESULT_BYTES + MAX_RESULT_BYTES / 2;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Done, &'static str> {
-        serde_json::from_str::<Answer>(json).unwrap().done()
+        serde_json::from_str::<Answer>(json).unwrap().done(10)
     }
 
     #[test]

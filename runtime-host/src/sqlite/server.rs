@@ -19,21 +19,16 @@ use http::{Method, Request as HttpRequest, StatusCode, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::hrana::{Answer, Done, MAX_ANSWER_BYTES, Pipeline, Request, Statement};
+use super::database::{OpenError, SqliteLimits};
+use super::hrana::{Answer, Done, Pipeline, Request, Statement};
 use super::query::Outcome;
 use crate::answers;
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
+use crate::bound::Bound;
 use crate::outbound::{Client, Sending};
 
-/// Connections to one server at once; an `open` beyond that waits.
-const MAX_CONNECTIONS: usize = 256;
-/// How long it waits.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the answer to a statement may take, with what it waits at the
-/// server for other writers.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a stream may take to be closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -107,6 +102,7 @@ impl fmt::Display for ServerAddress {
 pub struct Server {
     address: ServerAddress,
     client: Arc<Client>,
+    limits: SqliteLimits,
     permits: Arc<Semaphore>,
 }
 
@@ -152,11 +148,12 @@ impl Trouble {
 }
 
 impl Server {
-    pub(super) fn new(address: ServerAddress, client: Arc<Client>) -> Self {
+    pub(super) fn new(address: ServerAddress, client: Arc<Client>, limits: SqliteLimits) -> Self {
         Self {
             address,
             client,
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            limits,
+            permits: Arc::new(Semaphore::new(limits.connections)),
         }
     }
 
@@ -186,12 +183,13 @@ impl Server {
     /// # Errors
     ///
     /// Too many are open.
-    pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<ServerSession>, String> {
-        let permit = tokio::time::timeout(OPEN_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+    pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<ServerSession>, OpenError> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.limits.timeout, permit)
             .await
             .ok()
             .and_then(Result::ok)
-            .ok_or("too many connections opened")?;
+            .ok_or(OpenError::TooMany)?;
         Ok(Arc::new(ServerSession {
             server: Arc::clone(self),
             turn: tokio::sync::Mutex::new(()),
@@ -228,7 +226,7 @@ impl Server {
         }
         let response = self
             .client
-            .send_own(request, CONNECT_TIMEOUT)
+            .send_own(request)
             .await
             .map_err(|sending| match sending {
                 Sending::NotSent(why) => Trouble::NotSent(why),
@@ -239,12 +237,17 @@ impl Server {
             status if status.is_client_error() => return Err(Trouble::Refused(status)),
             status => return Err(Trouble::Unknown(format!("it answered {status}"))),
         }
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+        // With what JSON puts around the values.
+        let limit = self
+            .limits
+            .result_bytes
+            .saturating_add(self.limits.result_bytes / 2);
+        let body = Limited::new(response.into_body(), limit)
             .collect()
             .await
             .map_err(|e| {
                 Trouble::Unknown(if e.is::<LengthLimitError>() {
-                    format!("query result exceeds limit of {MAX_ANSWER_BYTES} bytes")
+                    format!("query result exceeds limit of {limit} bytes")
                 } else {
                     "it broke off".to_owned()
                 })
@@ -311,6 +314,15 @@ impl ServerSession {
     }
 
     async fn run(&self, sql: &str, parameters: &[Value]) -> Outcome {
+        let limit = usize::try_from(self.server.limits.statement_bytes).unwrap_or(usize::MAX);
+        if sql.len() > limit {
+            return Outcome {
+                exceeded: Some(Bound::SqlStatement),
+                ..Outcome::failed(Error::Io(format!(
+                    "statement exceeds limit of {limit} bytes"
+                )))
+            };
+        }
         let stmt = match Statement::new(sql, parameters) {
             Ok(stmt) => stmt,
             Err(error) => return Outcome::failed(error),
@@ -329,7 +341,7 @@ impl ServerSession {
         }
         let answer = self
             .server
-            .ask(baton.as_deref(), requests, ANSWER_TIMEOUT)
+            .ask(baton.as_deref(), requests, self.server.limits.timeout)
             .await;
         let next = match &answer {
             Ok(answer) => answer.baton.clone(),
@@ -337,7 +349,7 @@ impl ServerSession {
         };
         let done = answer.and_then(|answer| {
             let broken = |why: &str| Trouble::Unknown(format!("it breaks the protocol: {why}"));
-            answer.done().map_err(broken)
+            answer.done(self.server.limits.rows).map_err(broken)
         });
         match done {
             Ok(done) => self.finish(done, next, stays),

@@ -47,6 +47,14 @@ impl Session {
             Self::Server(session) => session.roll_back(),
         }
     }
+
+    fn cancel(&self) {
+        match self {
+            Self::File(session) => session.cancel(),
+            // It ends by its own time-out, and then its stream is closed.
+            Self::Server(_) => {}
+        }
+    }
 }
 
 enum Known {
@@ -72,34 +80,70 @@ impl Known {
 
 /// The sessions of one instance.
 #[derive(Default)]
-pub struct Sessions(Mutex<Vec<Known>>);
+pub struct Sessions(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    sessions: Vec<Known>,
+    /// Those that are about to be.
+    reserved: usize,
+}
 
 impl Sessions {
-    fn all(&self) -> MutexGuard<'_, Vec<Known>> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(Known::is_live);
-        sessions
+    fn open(&self) -> MutexGuard<'_, Open> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.sessions.retain(Known::is_live);
+        open
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.all().len()
+    /// A place for one more, if there are not `most` already.
+    pub(super) fn reserve(self: &Arc<Self>, most: usize) -> Option<Reserved> {
+        let mut open = self.open();
+        if open.sessions.len() + open.reserved >= most {
+            return None;
+        }
+        open.reserved += 1;
+        drop(open);
+        Some(Reserved(Arc::clone(self)))
     }
 
-    pub(super) fn add(&self, session: &Session) {
-        self.all().push(match session {
+    /// Undoes transactions that were left open; whether there was one. For when
+    /// the guest has nothing more to do: a request that ended amid a transaction
+    /// would otherwise keep every other writer waiting for as long as its
+    /// instance lives.
+    pub fn roll_back(&self) -> bool {
+        let sessions: Vec<_> = {
+            let open = self.open();
+            open.sessions.iter().filter_map(Known::get).collect()
+        };
+        let undone = sessions.iter().filter(|session| session.roll_back());
+        undone.count() > 0
+    }
+
+    /// Stops what runs, since nobody waits for it any more: it would otherwise
+    /// keep the locks of its transaction to its end.
+    pub fn cancel(&self) {
+        for session in self.open().sessions.iter().filter_map(Known::get) {
+            session.cancel();
+        }
+    }
+}
+
+/// A place among [`Sessions`].
+pub(super) struct Reserved(Arc<Sessions>);
+
+impl Reserved {
+    /// Gives the place to `session`.
+    pub(super) fn take(self, session: &Session) {
+        self.0.open().sessions.push(match session {
             Session::File(session) => Known::File(Arc::downgrade(session)),
             Session::Server(session) => Known::Server(Arc::downgrade(session)),
         });
     }
+}
 
-    /// Undoes transactions that were left open. For when the guest has nothing
-    /// more to do: a request that ended amid a transaction would otherwise keep
-    /// every other writer waiting for as long as its instance lives.
-    pub fn roll_back(&self) {
-        for session in self.all().iter().filter_map(Known::get) {
-            if session.roll_back() {
-                tracing::warn!("a request ended amid a transaction, which is undone");
-            }
-        }
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.open().reserved -= 1;
     }
 }
