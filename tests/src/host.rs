@@ -190,7 +190,8 @@ impl Host {
                     .unwrap(),
             );
         if let Some(server) = &self.server {
-            let file = folder.join("runtime-config.toml");
+            // A name of its own: another host may be reading the last one.
+            let file = folder.join(format!("runtime-config-{launch}.toml"));
             std::fs::write(&file, server.runtime_config()).unwrap();
             command.arg("--runtime-config-file").arg(file);
         }

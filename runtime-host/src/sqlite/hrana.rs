@@ -112,7 +112,13 @@ enum Item {
 #[derive(Debug, Deserialize)]
 struct Message {
     message: String,
+    #[serde(default)]
+    code: String,
 }
+
+/// Another writer was in the way, longer than the server waits: nothing was
+/// executed.
+const BUSY: &str = "SQLITE_BUSY";
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -150,6 +156,8 @@ enum Cell {
 pub struct Done {
     /// For the guest.
     pub outcome: Outcome,
+    /// Whether another writer was in the way, and nothing was executed.
+    pub is_busy: bool,
     /// Whether no transaction is open after it.
     pub is_autocommit: bool,
     /// Rows that it wrote, and the last row's id; none if it failed.
@@ -172,8 +180,12 @@ impl Answer {
             }) => is_autocommit,
             _ => return Err("it does not say whether a transaction is open"),
         };
+        let mut is_busy = false;
         let (outcome, written) = match executed {
-            Item::Error { error } => (Outcome::failed(Error::Io(error.message)), None),
+            Item::Error { error } => {
+                is_busy = error.code == BUSY;
+                (Outcome::failed(Error::Io(error.message)), None)
+            }
             Item::Ok {
                 response: Response::Execute { result },
             } => {
@@ -190,6 +202,7 @@ impl Answer {
         };
         Ok(Done {
             outcome,
+            is_busy,
             is_autocommit,
             written,
         })
@@ -298,6 +311,14 @@ mod tests {
         assert!(!done.is_autocommit && done.written.is_none());
         let text = format!("{:?}", done.outcome.result);
         assert!(text.contains("UNIQUE constraint failed: t.b"), "{text}");
+    }
+
+    #[test]
+    fn another_writer_in_the_way_is_recognised() {
+        let done = read(
+            r#"{"results":[{"type":"error","error":{"message":"SQLite error: database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"get_autocommit","is_autocommit":true}}]}"#,
+        );
+        assert!(done.unwrap().is_busy);
     }
 
     #[test]

@@ -10,8 +10,9 @@
 //! connection answers nothing more.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -295,6 +296,21 @@ struct State {
     changes: u64,
 }
 
+/// What became of a statement that was asked for once.
+enum Once {
+    /// Another writer was in the way, and nothing was executed.
+    Busy(Outcome),
+    /// What there is to say.
+    Ended(Outcome),
+}
+
+/// Between two tries; not the same for all that wait.
+fn busy_pause() -> Duration {
+    const LEAST: Duration = Duration::from_millis(10);
+    const SPREAD_MILLIS: u64 = 40;
+    LEAST + Duration::from_millis(RandomState::new().build_hasher().finish() % SPREAD_MILLIS)
+}
+
 impl ServerSession {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -323,14 +339,27 @@ impl ServerSession {
                 )))
             };
         }
+        // The server waits for other writers too, but not as long as a file does.
+        let deadline = Instant::now() + self.server.limits.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = busy_pause();
+            match self.once(sql, parameters, left).await {
+                Once::Busy(_) if left > pause => tokio::time::sleep(pause).await,
+                Once::Busy(outcome) | Once::Ended(outcome) => return outcome,
+            }
+        }
+    }
+
+    async fn once(&self, sql: &str, parameters: &[Value], timeout: Duration) -> Once {
         let stmt = match Statement::new(sql, parameters) {
             Ok(stmt) => stmt,
-            Err(error) => return Outcome::failed(error),
+            Err(error) => return Once::Ended(Outcome::failed(error)),
         };
         let baton = {
             let mut state = self.state();
             if state.is_lost {
-                return Outcome::failed(Error::InvalidConnection);
+                return Once::Ended(Outcome::failed(Error::InvalidConnection));
             }
             state.baton.take()
         };
@@ -339,10 +368,7 @@ impl ServerSession {
         if !stays {
             requests.push(Request::Close);
         }
-        let answer = self
-            .server
-            .ask(baton.as_deref(), requests, self.server.limits.timeout)
-            .await;
+        let answer = self.server.ask(baton.as_deref(), requests, timeout).await;
         let next = match &answer {
             Ok(answer) => answer.baton.clone(),
             Err(_) => None,
@@ -352,7 +378,16 @@ impl ServerSession {
             answer.done(self.server.limits.rows).map_err(broken)
         });
         match done {
-            Ok(done) => self.finish(done, next, stays),
+            Ok(done) => {
+                // In a transaction, what is read already may be of yesterday.
+                let is_busy = done.is_busy && baton.is_none();
+                let outcome = self.finish(done, next, stays);
+                if is_busy {
+                    Once::Busy(outcome)
+                } else {
+                    Once::Ended(outcome)
+                }
+            }
             Err(trouble) => {
                 let began = !matches!(trouble, Trouble::NotSent(_));
                 self.state().is_lost = baton.is_some() || (stays && began);
@@ -361,7 +396,8 @@ impl ServerSession {
                 if let Some(baton) = next.or(baton) {
                     self.server.close(baton);
                 }
-                Outcome::failed(Error::Io(trouble.told(&self.server.address)))
+                let why = Error::Io(trouble.told(&self.server.address));
+                Once::Ended(Outcome::failed(why))
             }
         }
     }

@@ -2,29 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The largest head and the most headers of an answer.
+/// The most headers of an answer.
 const MAX_HEADERS: usize = 32;
+/// While nobody listens.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of it.
 #[derive(Default)]
 pub struct Sample {
     /// Of each answer of 2xx.
     pub latencies_micros: Vec<u32>,
-    /// Of other answers, by status; 0 is a connection that broke.
-    pub failures: BTreeMap<u16, u64>,
+    /// Other answers, by status and code; and connections that broke.
+    pub failures: BTreeMap<String, u64>,
     pub elapsed: Duration,
 }
 
 impl Sample {
     pub fn add(&mut self, other: Sample) {
         self.latencies_micros.extend(other.latencies_micros);
-        for (status, count) in other.failures {
-            *self.failures.entry(status).or_default() += count;
+        for (kind, count) in other.failures {
+            *self.failures.entry(kind).or_default() += count;
         }
         self.elapsed += other.elapsed;
     }
@@ -51,6 +54,17 @@ pub fn drive(
     duration: Duration,
     request: &dyn Fn(u64) -> Vec<u8>,
 ) -> Sample {
+    drive_moving(&Mutex::new(address), connections, duration, request)
+}
+
+/// As [`drive`], while the server may come up again at another address.
+pub fn drive_moving(
+    address: &Mutex<SocketAddr>,
+    connections: usize,
+    duration: Duration,
+    request: &dyn Fn(u64) -> Vec<u8>,
+) -> Sample {
+    let now = || *address.lock().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,7 +73,7 @@ pub fn drive(
     runtime.block_on(async {
         let mut streams = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(address).await.unwrap();
+            let stream = TcpStream::connect(now()).await.unwrap();
             stream.set_nodelay(true).unwrap();
             streams.push(stream);
         }
@@ -79,7 +93,7 @@ pub fn drive(
 
 async fn client(
     mut stream: TcpStream,
-    address: SocketAddr,
+    address: &Mutex<SocketAddr>,
     end: Instant,
     next: &AtomicU64,
     request: &dyn Fn(u64) -> Vec<u8>,
@@ -94,12 +108,20 @@ async fn client(
                 let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
                 sample.latencies_micros.push(micros);
             }
-            Some(status) => *sample.failures.entry(status).or_default() += 1,
+            Some(status) => {
+                let kind = format!("{status} {}", code(&buffer));
+                *sample.failures.entry(kind).or_default() += 1;
+            }
             None => {
-                *sample.failures.entry(0).or_default() += 1;
-                match TcpStream::connect(address).await {
-                    Ok(another) => stream = another,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                let kind = "no answer".to_owned();
+                *sample.failures.entry(kind).or_default() += 1;
+                while Instant::now() < end {
+                    let now = *address.lock().unwrap();
+                    if let Ok(another) = TcpStream::connect(now).await {
+                        stream = another;
+                        break;
+                    }
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
             }
         }
@@ -134,4 +156,12 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
         }
         return Some(status);
     }
+}
+
+/// The `code` of a problem.
+fn code(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let code = text.split_once("\"code\":\"").map(|(_, rest)| rest);
+    let code = code.and_then(|rest| rest.split_once('"'));
+    code.map_or_else(|| "without a code".to_owned(), |(code, _)| code.to_owned())
 }

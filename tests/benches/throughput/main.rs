@@ -1,7 +1,8 @@
 //! How fast the host is, beside the same domain without WebAssembly and beside Spin, in one run.
 //!
 //! `cargo bench -p tests --bench throughput`, with `SPIN=/path/to/spin` to have Spin measured too.
-//! `-- startup` measures only how it starts.
+//! `-- startup` measures only how it starts; `-- soak [minutes]` has it work for ten minutes while
+//! the chain node and the host restart.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,6 +14,7 @@ mod load;
 mod process;
 mod seed;
 mod servers;
+mod soak;
 mod startup;
 mod workload;
 
@@ -44,8 +46,12 @@ fn main() {
         .collect();
     match arguments.first().map(String::as_str) {
         Some(servers::NATIVE) => return servers::serve_natively(&arguments[1..]),
+        Some("soak") => {
+            let minutes = arguments.get(1).map(|text| text.parse().unwrap());
+            return soak::soak(minutes.unwrap_or(soak::MINUTES));
+        }
         None | Some("startup") => {}
-        Some(other) => panic!("{other}: startup or nothing"),
+        Some(other) => panic!("{other}: startup, soak [minutes], or nothing"),
     }
     let chain = Chain::start();
     let seed = Seed::plant(&chain);
@@ -136,7 +142,7 @@ fn print_rows(
         );
         if !sample.failures.is_empty() {
             println!(
-                "{}: not answered with success, by status (0: no answer): {:?}",
+                "{}: not answered with success: {:?}",
                 server.name, sample.failures
             );
         }

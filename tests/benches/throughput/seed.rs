@@ -11,7 +11,9 @@ pub const WALLETS_EACH: u64 = 150;
 /// Servers at most.
 const SERVERS: u64 = 3;
 /// Coins of a wallet, so also rows of its history.
-const COINS: u64 = 20;
+pub const COINS: u64 = 20;
+/// What each coin is worth.
+pub const COIN_FLOP: u64 = 5;
 /// Wallets that get their coins in one block: the faucet spends only what is confirmed.
 const WALLETS_A_BLOCK: u64 = 10;
 
@@ -29,26 +31,7 @@ impl Seed {
             .variable("auth_mode", "off")
             .folder(&folder);
         let mut host = Host::start(chain, options);
-        let agent = ureq::Agent::new_with_defaults();
-        let post = |target: &str, body: String| -> serde_json::Value {
-            let url = format!("{}{target}", host.url());
-            let request = agent.post(&url).header("content-type", "application/json");
-            let text = request.send(body).unwrap().body_mut().read_to_string();
-            serde_json::from_str(&text.unwrap()).unwrap()
-        };
-        for index in 0..SERVERS * WALLETS_EACH {
-            let id = wallet(index);
-            post("/nodes/register", format!(r#"{{"node_id":"{id}"}}"#));
-            let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
-            let made = post("/wallet/create", body);
-            let address = made["wallet"]["address"].as_str().unwrap();
-            for _ in 0..COINS {
-                chain.faucet(address, "5");
-            }
-            if index % WALLETS_A_BLOCK == 0 {
-                chain.mine(1);
-            }
-        }
+        make_wallets(chain, &host, SERVERS * WALLETS_EACH);
         chain.mine(1);
         follow(host.url());
         assert_eq!(host.stop(), Some(0));
@@ -71,6 +54,32 @@ impl Seed {
         copy_files(self.folder.path(), copy.path());
         copy
     }
+}
+
+/// Makes so many wallets that hold [`COINS`] coins each, not yet confirmed; gives their nodes.
+pub fn make_wallets(chain: &Chain, host: &Host, wallets: u64) -> Vec<String> {
+    let agent = ureq::Agent::new_with_defaults();
+    let post = |target: &str, body: String| -> serde_json::Value {
+        let url = format!("{}{target}", host.url());
+        let request = agent.post(&url).header("content-type", "application/json");
+        let text = request.send(body).unwrap().body_mut().read_to_string();
+        serde_json::from_str(&text.unwrap()).unwrap()
+    };
+    let make = |index| {
+        let id = wallet(index);
+        post("/nodes/register", format!(r#"{{"node_id":"{id}"}}"#));
+        let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
+        let made = post("/wallet/create", body);
+        let address = made["wallet"]["address"].as_str().unwrap();
+        for _ in 0..COINS {
+            chain.faucet(address, &COIN_FLOP.to_string());
+        }
+        if index % WALLETS_A_BLOCK == 0 {
+            chain.mine(1);
+        }
+        id
+    };
+    (0..wallets).map(make).collect()
 }
 
 /// A wallet's node.
