@@ -200,12 +200,12 @@ fn read_sources(
             }
         }
     }
+    let wanted: Vec<(PathBuf, bool)> = wanted.into_iter().collect();
     let mut sources = BTreeMap::new();
-    for (path, built) in wanted {
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let digest = cache::digest(&bytes);
-                sources.insert(path, Source { bytes, digest });
+    for (path, built, read) in read_all(&wanted) {
+        match read {
+            Ok(source) => {
+                sources.insert(path, source);
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && built => faults.push(format!(
                 "{} is missing; build it first, with --build",
@@ -215,6 +215,37 @@ fn read_sources(
         }
     }
     faults.finish_with(sources)
+}
+
+/// Reads files, several at a time.
+fn read_all(wanted: &[(PathBuf, bool)]) -> Vec<(PathBuf, bool, std::io::Result<Source>)> {
+    let read = |(path, built): &(PathBuf, bool)| {
+        let source = std::fs::read(path).map(|bytes| {
+            let digest = cache::digest(&bytes);
+            Source { bytes, digest }
+        });
+        (path.clone(), *built, source)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = wanted.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = wanted
+            .chunks(share)
+            .map(|share| (share, scope.spawn(|| share.iter().map(read).collect())))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|(share, worker)| {
+                worker.join().unwrap_or_else(|_| {
+                    let failed = |(path, built): &(PathBuf, bool)| {
+                        let why = std::io::Error::other("reading it failed");
+                        (path.clone(), *built, Err(why))
+                    };
+                    share.iter().map(failed).collect::<Vec<_>>()
+                })
+            })
+            .collect()
+    })
 }
 
 /// The file of a dependency and whether the manifest says how to build it.

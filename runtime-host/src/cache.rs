@@ -8,16 +8,20 @@
 //! carries a digest of its content.
 
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Bytes of the digest at the beginning of each file.
+/// Bytes of a SHA-256.
 const DIGEST_BYTES: usize = 32;
+/// Bytes of the checksum at the end of each file.
+const CHECKSUM_BYTES: usize = 4;
+/// Bytes that are read at once to be summed, few enough to stay in the cache of
+/// the processor.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Where compiled components are kept.
 #[derive(Debug)]
@@ -82,27 +86,25 @@ impl Cache {
             ),
         }
         let compiled = engine.precompile_component(&compose()?)?;
-        if let Err(e) = self.write(&path, &compiled) {
-            tracing::warn!("cannot keep {}: {e}", path.display());
+        match self.write(&path, &compiled) {
+            Ok(()) => Ok((map(engine, &path)?, false)),
+            Err(e) => {
+                tracing::warn!("cannot keep {}: {e}", path.display());
+                Ok((deserialize(engine, &compiled)?, false))
+            }
         }
-        Ok((deserialize(engine, &compiled)?, false))
     }
 
     fn read(&self, engine: &Engine, path: &Path) -> anyhow::Result<Option<Component>> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        check_private(path)?;
-        let (digest, compiled) = bytes
-            .split_at_checked(DIGEST_BYTES)
-            .context("it is too short")?;
-        anyhow::ensure!(
-            digest == Sha256::digest(compiled).as_slice(),
-            "it is damaged"
-        );
-        deserialize(engine, compiled).map(Some)
+        match std::fs::File::open(path) {
+            Ok(file) => {
+                check_private(path)?;
+                anyhow::ensure!(is_whole(file)?, "it is damaged");
+                map(engine, path).map(Some)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Writes under another name first, so that a reader sees all or nothing.
@@ -113,8 +115,8 @@ impl Cache {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let written = options.open(&temporary).and_then(|mut file| {
-            file.write_all(&Sha256::digest(compiled))?;
             file.write_all(compiled)?;
+            file.write_all(&crc32fast::hash(compiled).to_le_bytes())?;
             file.sync_data()?;
             std::fs::rename(&temporary, path)
         });
@@ -123,6 +125,27 @@ impl Cache {
         }
         written
     }
+}
+
+/// Whether the checksum at the end is that of what is before it.
+fn is_whole(mut file: std::fs::File) -> io::Result<bool> {
+    let Some(mut left) = usize::try_from(file.metadata()?.len())
+        .ok()
+        .and_then(|length| length.checked_sub(CHECKSUM_BYTES))
+    else {
+        return Ok(false);
+    };
+    let mut sum = crc32fast::Hasher::new();
+    let mut chunk = vec![0; CHUNK_BYTES.min(left.max(CHECKSUM_BYTES))];
+    while left > 0 {
+        let next = left.min(chunk.len());
+        file.read_exact(&mut chunk[..next])?;
+        sum.update(&chunk[..next]);
+        left -= next;
+    }
+    let mut checksum = [0; CHECKSUM_BYTES];
+    file.read_exact(&mut checksum)?;
+    Ok(checksum == sum.finalize().to_le_bytes())
 }
 
 /// Gathers what a component is made of.
@@ -204,11 +227,21 @@ fn check_private(_: &Path) -> io::Result<()> {
     reason = "wasmtime offers native code from bytes only as unsafe"
 )]
 fn deserialize(engine: &Engine, compiled: &[u8]) -> anyhow::Result<Component> {
-    // SAFETY: `compiled` was made by `precompile_component`, either just now or
-    // by an earlier run: it then comes from a file that only this user could
-    // write, in a directory that only this user could write to, and its digest
-    // was right. wasmtime itself checks that version and settings agree.
+    // SAFETY: `compiled` was made by `precompile_component` just now.
     Ok(unsafe { Component::deserialize(engine, compiled) }?)
+}
+
+#[allow(
+    unsafe_code,
+    reason = "wasmtime offers native code from files only as unsafe"
+)]
+fn map(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
+    // SAFETY: the file was made by `precompile_component`, just now or by an
+    // earlier run, by this user alone, in a directory that only this user can
+    // write to; its checksum was right, and it is never written again but
+    // replaced as a whole. wasmtime itself checks that version and settings
+    // agree.
+    Ok(unsafe { Component::deserialize_file(engine, path) }?)
 }
 
 #[cfg(test)]

@@ -9,25 +9,22 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use wasmtime::component::{Component, GuestTaskId, Linker};
 use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{
     ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
     WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
-use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bound::{self, Bound};
 use crate::instance::{Grants, StoreData};
@@ -149,6 +146,7 @@ impl Runner {
         let data = RequestNote {
             id,
             deadline: started + timeout,
+            permit,
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
         let handler = &self.handlers[shards::place()];
@@ -159,7 +157,7 @@ impl Runner {
                 tracing::error!(component, %id, "the component answered with {status}");
                 return Err(Failure::Failed);
             }
-            Ok(Ok(response)) => return Ok(response.map(|body| held(body, permit))),
+            Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => error,
             Err(_) => ExpirationError.into(),
         };
@@ -196,40 +194,14 @@ impl Runner {
     }
 }
 
-/// A body that holds its instance's permit to its end.
-fn held(body: WasiBody, permit: OwnedSemaphorePermit) -> WasiBody {
-    struct Held {
-        body: WasiBody,
-        _permit: OwnedSemaphorePermit,
-    }
-    impl Body for Held {
-        type Data = Bytes;
-        type Error = Error;
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-            Pin::new(&mut self.body).poll_frame(cx)
-        }
-        fn is_end_stream(&self) -> bool {
-            self.body.is_end_stream()
-        }
-        fn size_hint(&self) -> SizeHint {
-            self.body.size_hint()
-        }
-    }
-    Held {
-        body,
-        _permit: permit,
-    }
-    .boxed_unsync()
-}
-
 /// Travels with a request to its instance.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct RequestNote {
     id: RequestId,
     deadline: Instant,
+    /// Kept by the instance until it is idle or gone: one that has answered and
+    /// goes on counts as one, too.
+    permit: OwnedSemaphorePermit,
 }
 
 /// Makes instances of one component.
@@ -278,13 +250,44 @@ impl HandlerState for Factory {
 /// What is known of an instance at work.
 #[derive(Debug, Default)]
 struct WorkerNote {
-    request: Mutex<Option<RequestNote>>,
+    request: Mutex<Option<Current>>,
     overrun: AtomicBool,
 }
 
+/// The request that an instance has, or had last.
+#[derive(Debug)]
+struct Current {
+    id: RequestId,
+    deadline: Instant,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
 impl WorkerNote {
-    fn request(&self) -> Option<RequestNote> {
-        *self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self) -> Option<RequestId> {
+        self.current().as_ref().map(|current| current.id)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.current().as_ref().map(|current| current.deadline)
+    }
+
+    fn begin(&self, request: RequestNote) {
+        *self.current() = Some(Current {
+            id: request.id,
+            deadline: request.deadline,
+            permit: Some(request.permit),
+        });
+    }
+
+    /// Nothing of the request is left to do.
+    fn end(&self) {
+        if let Some(current) = &mut *self.current() {
+            current.permit = None;
+        }
     }
 }
 
@@ -316,14 +319,11 @@ impl WorkerState for Worker {
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         store.data().begin_request();
-        *self
-            .note
-            .request
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(request);
+        let deadline = request.deadline;
+        self.note.begin(request);
         let note = Arc::clone(&self.note);
         Box::pin(async move {
-            tokio::time::sleep_until(request.deadline.into()).await;
+            tokio::time::sleep_until(deadline.into()).await;
             note.overrun.store(true, Ordering::Relaxed);
         })
     }
@@ -332,8 +332,8 @@ impl WorkerState for Worker {
         if let Err(error) = result {
             let component = &*self.component;
             tell(component, &error);
-            match self.note.request() {
-                Some(RequestNote { id, .. }) => {
+            match self.note.id() {
+                Some(id) => {
                     tracing::error!(component, %id, "the instance was stopped: {error:?}");
                 }
                 None => tracing::error!(component, "the instance was stopped: {error:?}"),
@@ -404,13 +404,14 @@ impl WorkerExpiration for Expiration {
             WorkerStatus::Idle => {
                 if this.idle_since.replace(start) != Some(start) {
                     this.idle.roll_back();
+                    this.note.end();
                 }
                 start + this.bounds.idle_timeout
             }
-            WorkerStatus::Requests => match this.note.request() {
-                Some(request) => request.deadline,
-                None => start + this.bounds.request_timeout,
-            },
+            WorkerStatus::Requests => {
+                let deadline = this.note.deadline();
+                deadline.unwrap_or(start + this.bounds.request_timeout)
+            }
             WorkerStatus::PostReturn => {
                 if this.note.overrun.load(Ordering::Relaxed) {
                     return Poll::Ready(());

@@ -111,13 +111,29 @@ fn judge(action: &AuthAction<'_>) -> (Authorization, Option<Taint>) {
     }
 }
 
+/// At most 64 MiB: KiB if negative, else pages of 4 KiB.
+fn is_small_cache(value: &str) -> bool {
+    const KIB: i64 = 64 << 10;
+    const PAGES: i64 = KIB / 4;
+    value
+        .parse()
+        .is_ok_and(|size: i64| (-KIB..=PAGES).contains(&size))
+}
+
 fn judge_pragma(name: &str, value: Option<&str>) -> (Authorization, Option<Taint>) {
     let allow = |taint| (Authorization::Allow, taint);
+    if name == "cache_size" && !value.is_none_or(is_small_cache) {
+        return (Authorization::Deny, None);
+    }
     if name == "busy_timeout" || RESTORED.iter().any(|(restored, _)| *restored == name) {
         return allow(value.map(|_| Taint::Restore));
     }
+    // What a sort or a cache takes comes out of the memory that all share.
     if name == "temp_store" {
-        return allow(value.map(|_| Taint::Discard));
+        return match value {
+            Some(_) => (Authorization::Deny, None),
+            None => allow(None),
+        };
     }
     if name == "journal_mode" {
         // Others rely on it being what it is.

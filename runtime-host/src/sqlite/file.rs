@@ -14,6 +14,9 @@ use super::lock::{Lock, LockError};
 
 /// Connections kept open for the next `open`.
 const MAX_IDLE_CONNECTIONS: usize = 64;
+/// The memory of SQLite, all databases together: what one statement may take is
+/// bounded by less, but SQLite looks at that only when it has a row.
+const MAX_HEAP_BYTES: i64 = 1 << 30;
 /// Statements kept prepared for each connection.
 const STATEMENT_CACHE: usize = 128;
 /// How often a running statement looks at its deadline, in instructions.
@@ -55,6 +58,10 @@ impl FileDatabase {
         let connection = rusqlite::Connection::open(&path).map_err(|e| named(&e))?;
         connection
             .pragma_update(None, "journal_mode", "wal")
+            .map_err(|e| named(&e))?;
+        // Of the whole process, whatever connection says it.
+        connection
+            .pragma_update(None, "hard_heap_limit", MAX_HEAP_BYTES)
             .map_err(|e| named(&e))?;
         drop(connection);
         Ok(Arc::new(Self {

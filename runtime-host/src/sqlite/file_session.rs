@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorizer::RESTORED;
 use super::database::SqliteLimits;
@@ -153,6 +153,9 @@ pub struct FileSession {
     database: Arc<FileDatabase>,
     /// Its connection's, to be seen while a statement runs.
     state: Arc<State>,
+    /// Whose turn it is among the statements that need a thread. Those that wait
+    /// have none: there are as many as all components together get.
+    turn: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -165,6 +168,7 @@ impl FileSession {
         Self {
             state: Arc::clone(&link.state),
             link: Mutex::new(Some(link)),
+            turn: Arc::new(Semaphore::new(1)),
             database,
             _permit: permit,
         }
@@ -185,8 +189,14 @@ impl FileSession {
         if let Some(outcome) = inline {
             return outcome;
         }
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+            return Outcome::failed(Error::InvalidConnection);
+        };
         let session = Arc::clone(self);
         let outcome = tokio::task::spawn_blocking(move || {
+            // Also when the guest has given up waiting, the turn ends with the
+            // statement.
+            let _turn = turn;
             let link = session.link();
             run(link.as_ref()?, &statement, &parameters, Place::Blocking)
         })

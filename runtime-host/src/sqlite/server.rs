@@ -340,18 +340,19 @@ impl ServerSession {
             };
         }
         // The server waits for other writers too, but not as long as a file does.
+        // A try that is cut short may have been executed: each has its whole time.
         let deadline = Instant::now() + self.server.limits.timeout;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let pause = busy_pause();
-            match self.once(sql, parameters, left).await {
-                Once::Busy(_) if left > pause => tokio::time::sleep(pause).await,
+            match self.once(sql, parameters).await {
+                Once::Busy(_) if Instant::now() < deadline => {
+                    tokio::time::sleep(busy_pause()).await;
+                }
                 Once::Busy(outcome) | Once::Ended(outcome) => return outcome,
             }
         }
     }
 
-    async fn once(&self, sql: &str, parameters: &[Value], timeout: Duration) -> Once {
+    async fn once(&self, sql: &str, parameters: &[Value]) -> Once {
         let stmt = match Statement::new(sql, parameters) {
             Ok(stmt) => stmt,
             Err(error) => return Once::Ended(Outcome::failed(error)),
@@ -368,6 +369,7 @@ impl ServerSession {
         if !stays {
             requests.push(Request::Close);
         }
+        let timeout = self.server.limits.timeout;
         let answer = self.server.ask(baton.as_deref(), requests, timeout).await;
         let next = match &answer {
             Ok(answer) => answer.baton.clone(),
