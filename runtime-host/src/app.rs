@@ -91,7 +91,8 @@ impl App {
 
         let engine = engine(&settings, triggered.len())?;
         let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
-        let client = Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
+        let client =
+            Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,

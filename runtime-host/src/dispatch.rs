@@ -336,7 +336,10 @@ impl WorkerState for Worker {
 /// Tells of the bound for which an instance was stopped, if it was.
 fn tell(component: &str, error: &wasmtime::Error) {
     // wasmtime has no types for these.
-    const RESOURCES: [&str; 2] = ["resource table has no free keys", "store handle limit exceeded"];
+    const RESOURCES: [&str; 2] = [
+        "resource table has no free keys",
+        "store handle limit exceeded",
+    ];
     const CALL: &str = "fuel allocated for hostcalls has been exhausted";
     const TIME: &str = "guest timed out";
     let text = format!("{error:#}");

@@ -5,8 +5,8 @@
 //! else. What an operator adds (limits, a configuration file, a development
 //! chain) is in [`cli`].
 
-pub mod allowed_hosts;
 mod admission;
+pub mod allowed_hosts;
 mod answers;
 mod app;
 mod backup;
@@ -32,6 +32,8 @@ mod interval;
 mod limits;
 mod logging;
 pub mod manifest;
+#[cfg(unix)]
+mod open_files;
 mod outbound;
 mod refusal;
 mod restore;

@@ -128,7 +128,13 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     listener
         .accept()
         .await
-        .inspect_err(|e| bound::denied("accept", "", format_args!("cannot accept a connection: {e}")))
+        .inspect_err(|e| {
+            bound::denied(
+                "accept",
+                "",
+                format_args!("cannot accept a connection: {e}"),
+            )
+        })
         .ok()
 }
 

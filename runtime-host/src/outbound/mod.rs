@@ -96,7 +96,6 @@ impl Client {
     }
 }
 
-
 /// The time limits of one request.
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {

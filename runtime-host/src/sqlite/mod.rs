@@ -46,10 +46,7 @@ async fn open(
     name: String,
 ) -> Result<GuestConnection, Error> {
     let component = &*grants.component;
-    let database = grants
-        .databases
-        .granted(&name)
-        .ok_or(Error::AccessDenied)?;
+    let database = grants.databases.granted(&name).ok_or(Error::AccessDenied)?;
     let most = grants.limits.connections;
     let place = sessions.reserve(most).ok_or_else(|| {
         Bound::InstanceConnections.exceeded(
@@ -73,7 +70,10 @@ async fn open(
 /// it is nobody's business.
 fn tell(outcome: &Outcome, grants: &Grants) {
     if let (Some(bound), Err(error)) = (outcome.exceeded, &outcome.result) {
-        bound.exceeded(&grants.component, format_args!("a statement was stopped: {error:?}"));
+        bound.exceeded(
+            &grants.component,
+            format_args!("a statement was stopped: {error:?}"),
+        );
     }
 }
 

@@ -123,7 +123,10 @@ fn collect(
         }
         bytes += size_of::<RowResult>();
         if bytes > limits.result_bytes {
-            let why = format!("query result exceeds limit of {} bytes", limits.result_bytes);
+            let why = format!(
+                "query result exceeds limit of {} bytes",
+                limits.result_bytes
+            );
             return Err(Failure::TooLarge(Bound::SqlResult, why));
         }
         if rows.len() >= limits.rows {
