@@ -8,7 +8,7 @@ pub fn allow(wanted: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
-        if let Err(e) = setrlimit(Resource::Nofile, limit.clone()) {
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
             tracing::debug!("the limit of open files stays as it is: {e}");
             limit = getrlimit(Resource::Nofile);
         }
