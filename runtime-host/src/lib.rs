@@ -32,6 +32,8 @@ mod interval;
 mod limits;
 mod logging;
 pub mod manifest;
+#[cfg(unix)]
+mod open_files;
 mod outbound;
 mod refusal;
 mod restore;

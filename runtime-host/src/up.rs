@@ -15,6 +15,8 @@ use crate::fault::{Collector, Faults, Result};
 use crate::handover::{Offer, Predecessor};
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
+#[cfg(unix)]
+use crate::open_files;
 use crate::shards::Shards;
 use crate::shutdown::{self, Phase, Signals, Trigger};
 use crate::sqlite::{Database, Reachable};
@@ -39,6 +41,8 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         None => ConfigFile::default(),
     };
     logging::start(config.level, config.log_file.as_deref())?;
+    #[cfg(unix)]
+    open_files::allow(args.limits.open_files());
     let mut variables = variables(&args, &manifest, config.variables)?;
     let tls = tls(&args.tls, &manifest)?;
     if args.build {
