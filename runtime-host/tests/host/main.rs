@@ -23,6 +23,7 @@ mod http2;
 mod libsql;
 mod limits;
 mod misconfiguration;
+mod neighbours;
 mod outbound;
 mod process;
 mod schedule;

@@ -32,6 +32,18 @@ pub async fn hold(query: &str) -> String {
     }
 }
 
+/// Runs so many statements that never end at once, on one connection.
+pub async fn pile(number: usize) -> String {
+    const FOREVER: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                           SELECT count(*) FROM n";
+    let connection = match Connection::open("default").await {
+        Ok(connection) => connection,
+        Err(e) => return format!("error: {e:?}"),
+    };
+    let all = (0..number).map(|_| connection.execute(FOREVER, []));
+    futures::future::join_all(all).await.len().to_string()
+}
+
 /// Hands over a string of so many bytes.
 pub async fn call(bytes: usize) -> String {
     match spin_sdk::variables::get("x".repeat(bytes)).await {

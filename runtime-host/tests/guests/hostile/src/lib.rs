@@ -30,6 +30,7 @@ async fn handle(request: Request) -> Result<types::Response, types::ErrorCode> {
             spin_sdk::wasip3::spawn(async move { drop(send::get(&url).await) });
             "answered".to_owned()
         }
+        "pile" => greed::pile(size(&query)).await,
         "hold" => greed::hold(&query).await,
         "call" => greed::call(size(&query)).await,
         "print" => greed::print(size(&query)),
