@@ -131,8 +131,8 @@ fn what_is_denied_again_and_again_does_not_fill_the_log() {
     let app = Application::hostile("");
     let host = app.start(&[]);
     let started = std::time::Instant::now();
-    let denied = host.post("/parallel?2000", "http://127.0.0.1:1/").body;
-    assert_eq!(denied.matches("HttpRequestDenied").count(), 2000);
+    let denied = host.post("/parallel?300", "http://127.0.0.1:1/").body;
+    assert_eq!(denied.matches("HttpRequestDenied").count(), 300);
     host.logged("was denied");
     let lines = host.log_lines();
     let told = lines.iter().filter(|line| line.contains("was denied"));
@@ -425,7 +425,7 @@ fn a_lock_ends_with_the_instance_that_held_it_however_that_ends() {
     let app = writing();
     // Longer than this test may take, so that nothing but the end of the
     // instance sets it free.
-    let host = app.start(&["--request-timeout", "500ms", "--sql-timeout", "1h"]);
+    let host = app.start(&["--request-timeout", "2s", "--sql-timeout", "1h"]);
     sql(&host, &["CREATE TABLE t (v)"]);
     for (how, status) in [("trap", 500), ("spin", 504), ("wait", 504), ("query", 504)] {
         assert_eq!(
@@ -505,7 +505,7 @@ fn odd_answers_are_refused_or_cut_and_the_connection_stays_in_step() {
 #[test]
 fn an_answer_without_an_end_is_cut_and_a_body_that_is_not_read_harms_nobody() {
     let app = Application::hostile("");
-    let host = app.start(&["--request-timeout", "500ms", "--max-instances", "1"]);
+    let host = app.start(&["--request-timeout", "2s", "--max-instances", "1"]);
     let mut client = Client::connect(host.address);
     assert!(
         client.get("/answer?endless").is_none(),
