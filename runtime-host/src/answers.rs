@@ -1,7 +1,9 @@
 //! Answers which the host itself gives.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
@@ -19,6 +21,16 @@ pub enum Problem {
     BadRequest(&'static str),
     /// No route fits.
     NotFound,
+    /// The head did not come in time.
+    HeadTimeout,
+    /// The head is too large, or has too many headers.
+    HeadTooLarge,
+    /// The target of the request is too long.
+    TargetTooLong,
+    /// The client has too many connections.
+    TooManyConnections,
+    /// There are too many connections.
+    Full,
     /// The body did not come in time.
     BodyTimeout,
     /// The body is too large.
@@ -101,6 +113,41 @@ impl Problem {
                 false,
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", None, false),
+            Self::HeadTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "The head of the request did not arrive in time",
+                None,
+                true,
+            ),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                "The head of the request is too large",
+                None,
+                false,
+            ),
+            Self::TargetTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "The target of the request is too long",
+                None,
+                false,
+            ),
+            Self::TooManyConnections => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_connections",
+                "There are too many connections from your address",
+                Some("nothing was done"),
+                true,
+            ),
+            Self::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                "There are too many connections",
+                Some("nothing was done"),
+                true,
+            ),
             Self::BodyTimeout => (
                 StatusCode::REQUEST_TIMEOUT,
                 "request_timeout",
@@ -151,6 +198,11 @@ impl Problem {
             Self::Internal(id) | Self::Timeout(id) => Some(id),
             Self::BadRequest(_)
             | Self::NotFound
+            | Self::HeadTimeout
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
+            | Self::TooManyConnections
+            | Self::Full
             | Self::BodyTimeout
             | Self::BodyTooLarge
             | Self::Busy => None,
@@ -159,6 +211,15 @@ impl Problem {
 
     /// As a response with a JSON body.
     pub fn response(self, form: Form) -> Response<WasiBody> {
+        let (status, headers, body) = self.parts(form);
+        let mut response = Response::new(full(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Status, headers and JSON body.
+    pub fn parts(self, form: Form) -> (StatusCode, HeaderMap, String) {
         let row = self.row();
         let message = if let Self::BadRequest(why) = self {
             why
@@ -178,14 +239,27 @@ impl Problem {
         };
         // A structure of strings and numbers always has a JSON form.
         let body = serde_json::to_string(&body).unwrap_or_default();
-        let mut response = text(row.status, form.content_type(), body);
-        if matches!(self, Self::BodyTimeout | Self::BodyTooLarge) {
+        let mut headers = HeaderMap::new();
+        let content_type = HeaderValue::from_static(form.content_type());
+        headers.insert(CONTENT_TYPE, content_type);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        match self {
             // The rest of the body is not read.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            Self::BodyTimeout | Self::BodyTooLarge => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::Busy | Self::Full | Self::TooManyConnections => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::BadRequest(_)
+            | Self::NotFound
+            | Self::HeadTimeout
+            | Self::HeadTooLarge
+            | Self::TargetTooLong
+            | Self::Internal(_)
+            | Self::Timeout(_) => {}
         }
-        response
+        (row.status, headers, body)
     }
 }
 

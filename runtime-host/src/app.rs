@@ -16,12 +16,12 @@ use crate::compose::{self, ComposeError};
 use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
-use crate::instance::Grants;
+use crate::instance::{Grants, InstanceLimits};
 use crate::manifest::{Component, DependencySource, Manifest};
-use crate::outbound::{self, Client, Reach};
+use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Databases};
+use crate::sqlite::{Database, Databases, SqliteLimits};
 use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
@@ -33,8 +33,12 @@ pub struct Settings {
     pub cache: Option<Cache>,
     /// What bounds the instances of each component.
     pub bounds: Bounds,
-    /// Memory of an instance, in bytes.
-    pub memory_bytes: usize,
+    /// What bounds each instance.
+    pub instance: InstanceLimits,
+    /// What bounds requests that components make.
+    pub outbound: OutboundLimits,
+    /// What bounds the use of each database.
+    pub sqlite: SqliteLimits,
     /// Whether what components print is logged.
     pub log_output: bool,
 }
@@ -87,7 +91,7 @@ impl App {
 
         let engine = engine(&settings, triggered.len())?;
         let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
-        let client = Client::new().map_err(|e| Faults::one(format!("TLS: {e}")))?;
+        let client = Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,
@@ -162,7 +166,7 @@ fn engine(settings: &Settings, components: usize) -> Result<Engine> {
         .clamp(LEAST, MOST);
     let engine = engine::engine(engine::Limits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
-        memory_bytes: settings.memory_bytes,
+        memory_bytes: settings.instance.memory_bytes,
     })
     .map_err(|e| Faults::one(format!("{e:#}")))?;
     engine::tick(&engine).map_err(|e| Faults::one(format!("cannot start a thread: {e}")))?;
@@ -298,7 +302,7 @@ impl Granting<'_> {
                 .collect(),
             databases: Arc::new(databases.unwrap_or_default()),
             outbound: Arc::new(outbound),
-            memory_bytes: self.settings.memory_bytes,
+            limits: self.settings.instance,
             log_output: self.settings.log_output,
         })
     }
@@ -318,7 +322,7 @@ fn databases(manifest: &Manifest, settings: &Settings) -> Result<BTreeMap<String
     let Some(path) = Database::path_of(name, &settings.state_directory) else {
         return Ok(BTreeMap::new());
     };
-    let database = Database::prepare(path).map_err(Faults::one)?;
+    let database = Database::prepare(path, settings.sqlite).map_err(Faults::one)?;
     Ok(BTreeMap::from([(name.to_owned(), database)]))
 }
 

@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
+use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::variables::Argument;
 use crate::{backup, build, devnet, manifest, restore, up};
@@ -175,77 +176,20 @@ pub(crate) struct Tls {
     pub(crate) tls_reload_interval: Duration,
 }
 
-/// What bounds clients and components.
-#[derive(Debug, Args)]
-pub(crate) struct Limits {
-    /// How long a component may take to answer; then the answer is 504 and the
-    /// instance is stopped. Seconds, or with a unit: 500ms, 30s, 2m.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
-    pub(crate) request_timeout: Duration,
-
-    /// How long requests that have begun may still take after a signal to stop.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
-    pub(crate) shutdown_timeout: Duration,
-
-    /// How long to go on as before after a signal to stop, except that
-    /// /.well-known/runtime-host/ready answers 503 and connections are told to
-    /// go elsewhere; or 0, and new connections are refused at once.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = time_or_none)]
-    pub(crate) shutdown_delay: Duration,
-
-    /// How many requests an instance answers before it is replaced.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
-    pub(crate) max_instance_reuse_count: usize,
-
-    /// How long an instance without work is kept.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
-    pub(crate) idle_instance_timeout: Duration,
-
-    /// Instances of one component at once; further requests wait.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
-    pub(crate) max_instances: usize,
-
-    /// How long a request waits for an instance; then the answer is 503.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
-    pub(crate) queue_timeout: Duration,
-
-    /// Memory of an instance, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = at_least_one)]
-    pub(crate) max_instance_memory: usize,
-
-    /// The largest body of a request, in bytes; a larger one is answered with
-    /// 413.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
-    pub(crate) max_request_body: usize,
-
-    /// How long the head of a request may take, counted from the answer before
-    /// it: so also how long an idle connection is kept.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
-    pub(crate) head_timeout: Duration,
-
-    /// How long a TLS handshake may take; then the connection is closed.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
-    pub(crate) tls_handshake_timeout: Duration,
-
-    /// Requests of one HTTP/2 connection at once; further ones are refused.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_http2_streams: u32,
-
-    /// How long the body of a request may take; then the answer is 408.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
-    pub(crate) body_timeout: Duration,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
+/// A number of things, or of bytes.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    // More than any machine has, and less than what counters hold.
+    const MOST: usize = usize::MAX >> 4;
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) if number > MOST => Err(format!("it must be at most {MOST}")),
         Ok(number) => Ok(number),
         Err(e) => Err(format!("{e}")),
     }
 }
 
 /// A time span that may be nothing.
-fn time_or_none(text: &str) -> Result<Duration, String> {
+pub(crate) fn time_or_none(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -253,7 +197,7 @@ fn time_or_none(text: &str) -> Result<Duration, String> {
 }
 
 /// A time span: a whole number of seconds, or of the unit that follows it.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let number: u64 = digits.parse().map_err(|_| allowed_times())?;
     let time = match text.get(digits.len()..) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper_util::server::graceful::GracefulConnection;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::bound::Bound;
 use crate::shutdown::{Phase, Shutdown};
 
 /// How long a client may take to say goodbye on a connection without requests.
@@ -29,7 +31,15 @@ pub struct Limits {
 
 /// The requests of one connection that are not answered to the end.
 #[derive(Debug)]
-pub struct Requests(Mutex<Open>);
+pub struct Requests {
+    open: Mutex<Open>,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Something has come of the next head.
+    partial: AtomicBool,
+    given_up: AtomicBool,
+    lingers: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -41,11 +51,18 @@ struct Open {
 impl Requests {
     /// None yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Open {
-            since: BTreeMap::new(),
-            next: 0,
-            idle_since: Instant::now(),
-        })))
+        Arc::new(Self {
+            open: Mutex::new(Open {
+                since: BTreeMap::new(),
+                next: 0,
+                idle_since: Instant::now(),
+            }),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            partial: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+        })
     }
 
     /// One more, whose head has come.
@@ -54,10 +71,46 @@ impl Requests {
         let number = open.next;
         open.next += 1;
         open.since.insert(number, Instant::now());
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.partial.store(false, Ordering::Relaxed);
         Begun {
             requests: Arc::clone(self),
             number,
         }
+    }
+
+    /// If none is open, how many there have been.
+    pub fn quiet_at(&self) -> Option<u64> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        (begun == self.ended.load(Ordering::Relaxed)).then_some(begun)
+    }
+
+    /// Something of the head of one has come.
+    pub fn note_partial(&self) {
+        self.partial.store(true, Ordering::Relaxed);
+    }
+
+    /// The head that has begun to come is to be answered with 408; whether
+    /// there is one.
+    fn give_up_head(&self) -> bool {
+        let partial = self.partial.load(Ordering::Relaxed) && self.quiet_at().is_some();
+        self.given_up.fetch_or(partial, Ordering::Relaxed);
+        partial
+    }
+
+    /// Whether the head that has begun to come is to be answered with 408.
+    pub fn head_is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// The client may still be sending when the connection is closed.
+    pub fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may still be sending.
+    pub fn lingers(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed)
     }
 
     /// When the connection is to be given up if nothing happens until then,
@@ -72,7 +125,7 @@ impl Requests {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,6 +152,7 @@ impl Drop for Begun {
         if open.since.is_empty() {
             open.idle_since = Instant::now();
         }
+        self.requests.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -169,7 +223,12 @@ where
                     return Err("the head of a request did not arrive in time".to_owned());
                 }
                 Deadline::Idle(_) => {
-                    connection.as_mut().graceful_shutdown();
+                    if requests.give_up_head() {
+                        let what = format_args!("the head of a request did not arrive in time");
+                        Bound::HeadTimeout.exceeded("", what);
+                    } else {
+                        connection.as_mut().graceful_shutdown();
+                    }
                     farewell = Some(Instant::now());
                 }
             },

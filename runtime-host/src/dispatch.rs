@@ -29,6 +29,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::bound::{self, Bound};
 use crate::instance::{Grants, StoreData};
 use crate::sqlite::Sessions;
 
@@ -132,7 +133,8 @@ impl Runner {
         let timeout = self.bounds.request_timeout;
         let component = &*self.handler.state().grants.component;
         let permit = self.permit(timeout).await.ok_or_else(|| {
-            tracing::warn!(component, %id, "no instance became free; see --max-instances");
+            let why = format_args!("no instance became free within --queue-timeout");
+            Bound::Instances.exceeded(component, why);
             Failure::Busy
         })?;
         let data = RequestNote {
@@ -141,12 +143,21 @@ impl Runner {
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
         let error = match tokio::time::timeout(left, self.handler.handle(data, request)).await {
+            // A guest cannot switch the connection to another protocol.
+            Ok(Ok(response)) if response.status().is_informational() => {
+                let status = response.status();
+                tracing::error!(component, %id, "the component answered with {status}");
+                return Err(Failure::Failed);
+            }
             Ok(Ok(response)) => return Ok(response.map(|body| held(body, permit))),
             Ok(Err(error)) => error,
             Err(_) => ExpirationError.into(),
         };
         if error.downcast_ref::<ExpirationError>().is_some() || started.elapsed() >= timeout {
-            tracing::warn!(component, %id, "no answer within {timeout:?}; see --request-timeout");
+            // As many as there are instances in that time, and each is asked for
+            // by its id.
+            let bound = Bound::RequestTimeout.flag();
+            tracing::warn!(component, %id, bound, "no answer within {timeout:?}; see {bound}");
             return Err(Failure::Timeout);
         }
         if let Some(error) = error.downcast_ref::<InstantiationError<RequestNote>>() {
@@ -225,7 +236,10 @@ impl HandlerState for Factory {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
         let data = StoreData::new(Arc::clone(&self.grants));
-        let sessions = Arc::clone(&data.sessions);
+        let idle = IdleSessions {
+            sessions: Arc::clone(&data.sessions),
+            component: Arc::clone(&self.grants.component),
+        };
         let mut store = Store::new(self.pre.engine(), data);
         StoreData::bound(&mut store);
         let service = self.pre.instantiate_async(&mut store).await?;
@@ -238,7 +252,7 @@ impl HandlerState for Factory {
                 bounds: self.bounds,
                 sleep: Box::pin(tokio::time::sleep(self.bounds.idle_timeout)),
                 note: Arc::clone(&note),
-                sessions,
+                idle,
                 idle_since: None,
             },
             state: Worker {
@@ -290,8 +304,7 @@ impl WorkerState for Worker {
         request: RequestNote,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        // Whatever an earlier request has left open.
-        store.data().sessions.roll_back();
+        store.data().begin_request();
         *self
             .note
             .request
@@ -307,6 +320,7 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<StoreData>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             let component = &*self.component;
+            tell(component, &error);
             match self.note.request() {
                 Some(RequestNote { id, .. }) => {
                     tracing::error!(component, %id, "the instance was stopped: {error:?}");
@@ -314,7 +328,29 @@ impl WorkerState for Worker {
                 None => tracing::error!(component, "the instance was stopped: {error:?}"),
             }
         }
+        store.data().sessions.cancel();
         drop(store);
+    }
+}
+
+/// Tells of the bound for which an instance was stopped, if it was.
+fn tell(component: &str, error: &wasmtime::Error) {
+    // wasmtime has no types for these.
+    const RESOURCES: [&str; 2] = ["resource table has no free keys", "store handle limit exceeded"];
+    const CALL: &str = "fuel allocated for hostcalls has been exhausted";
+    const TIME: &str = "guest timed out";
+    let text = format!("{error:#}");
+    if RESOURCES.iter().any(|reason| text.contains(reason)) {
+        let what = format_args!("an instance wanted more resources than it may hold");
+        Bound::InstanceResources.exceeded(component, what);
+    }
+    if text == TIME {
+        let what = format_args!("an instance took too long and was stopped");
+        Bound::RequestTimeout.exceeded(component, what);
+    }
+    if text.contains(CALL) {
+        let what = format_args!("an instance handed over too much at once");
+        Bound::HostCall.exceeded(component, what);
     }
 }
 
@@ -323,8 +359,23 @@ struct Expiration {
     bounds: Bounds,
     sleep: Pin<Box<Sleep>>,
     note: Arc<WorkerNote>,
-    sessions: Arc<Sessions>,
+    idle: IdleSessions,
     idle_since: Option<Instant>,
+}
+
+/// The connections of an instance that has no request.
+struct IdleSessions {
+    sessions: Arc<Sessions>,
+    component: Arc<str>,
+}
+
+impl IdleSessions {
+    fn roll_back(&self) {
+        if self.sessions.roll_back() {
+            let what = format_args!("a request ended amid a transaction, which is undone");
+            bound::denied("transaction", &self.component, what);
+        }
+    }
 }
 
 impl WorkerExpiration for Expiration {
@@ -338,7 +389,7 @@ impl WorkerExpiration for Expiration {
         let deadline = match status {
             WorkerStatus::Idle => {
                 if this.idle_since.replace(start) != Some(start) {
-                    this.sessions.roll_back();
+                    this.idle.roll_back();
                 }
                 start + this.bounds.idle_timeout
             }

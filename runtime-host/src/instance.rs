@@ -8,13 +8,34 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::bindings;
+use crate::bound::Bound;
 use crate::outbound::Hooks;
 use crate::sqlite::{Databases, Sessions};
-use crate::stdio::{ComponentOutput, OutputKind};
+use crate::stdio::{Allowance, ComponentOutput, OutputKind};
 use crate::variables::{ComponentVariables, LookupError};
 
-/// Resources (requests, bodies, connections...) an instance may hold at once.
-const MAX_RESOURCES: usize = 10_000;
+/// What bounds one instance.
+#[derive(Debug, Clone, Copy)]
+pub struct InstanceLimits {
+    /// The most memory it may have, all its modules together.
+    pub memory_bytes: usize,
+    /// Resources (requests, bodies, connections...), and of streams, futures
+    /// and the guest's own handles as many again.
+    pub resources: usize,
+    /// What it may hand over in one call.
+    pub call_bytes: usize,
+    /// Headers that it makes, of one request or answer.
+    pub header_bytes: usize,
+    /// What it may print for one request.
+    pub output_bytes: usize,
+    /// Requests that it makes at once.
+    pub outbound_requests: usize,
+    /// Connections to databases at once.
+    pub connections: usize,
+}
+
+/// The most elements of one table of functions.
+const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// What a component is given, the same for all its instances.
 #[derive(Debug)]
@@ -29,8 +50,8 @@ pub struct Grants {
     pub databases: Arc<Databases>,
     /// How and where it may connect.
     pub outbound: Arc<crate::outbound::Grant>,
-    /// The most memory an instance may have, in bytes.
-    pub memory_bytes: usize,
+    /// What bounds each instance.
+    pub limits: InstanceLimits,
     /// Whether what it prints is logged.
     pub log_output: bool,
 }
@@ -44,6 +65,7 @@ pub struct StoreData {
     http: WasiHttpCtx,
     hooks: Hooks,
     memory: MemoryLimit,
+    output: Arc<Allowance>,
 }
 
 impl StoreData {
@@ -55,22 +77,29 @@ impl StoreData {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .envs(&grants.environment);
+        let limits = grants.limits;
+        let output = Arc::new(Allowance::new(limits.output_bytes));
         if grants.log_output {
-            wasi.stdout(ComponentOutput::new(&grants.component, OutputKind::Stdout))
-                .stderr(ComponentOutput::new(&grants.component, OutputKind::Stderr));
+            let stream = |kind| ComponentOutput::new(&grants.component, kind, &output);
+            wasi.stdout(stream(OutputKind::Stdout))
+                .stderr(stream(OutputKind::Stderr));
         }
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        table.set_max_capacity(limits.resources);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits.header_bytes);
         Self {
-            hooks: Hooks::new(&grants.outbound),
+            hooks: Hooks::new(&grants.outbound, limits.outbound_requests),
             sessions: Arc::new(Sessions::default()),
             table,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
             memory: MemoryLimit {
                 bytes: 0,
-                limit: grants.memory_bytes,
+                limit: limits.memory_bytes,
+                component: Arc::clone(&grants.component),
             },
+            output,
             grants,
         }
     }
@@ -84,9 +113,21 @@ impl StoreData {
         }
     }
 
+    /// Begins a request: whatever an earlier one has left open is undone.
+    pub fn begin_request(&self) {
+        self.sessions.roll_back();
+        self.output.refill(self.grants.limits.output_bytes);
+    }
+
     /// Puts the instance's limits and the ticking of its epoch into force.
     pub fn bound(store: &mut Store<Self>) {
+        let limits = store.data().grants.limits;
         store.limiter(|data| &mut data.memory);
+        store.set_max_component_handles(limits.resources);
+        store.set_hostcall_fuel(limits.call_bytes);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(limits.resources);
+        }
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
     }
@@ -105,6 +146,7 @@ impl WasiView for StoreData {
 struct MemoryLimit {
     bytes: usize,
     limit: usize,
+    component: Arc<str>,
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -119,9 +161,9 @@ impl ResourceLimiter for MemoryLimit {
         if allowed {
             self.bytes = grown;
         } else {
-            tracing::warn!(
-                "an instance wanted {grown} bytes of memory, {} are allowed",
-                self.limit
+            Bound::InstanceMemory.exceeded(
+                &self.component,
+                format_args!("an instance wanted {grown} bytes of memory"),
             );
         }
         Ok(allowed)
@@ -133,7 +175,6 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        const MAX_TABLE_ELEMENTS: usize = 20_000;
         Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 }

@@ -6,10 +6,12 @@
 //! chain) is in [`cli`].
 
 pub mod allowed_hosts;
+mod admission;
 mod answers;
 mod app;
 mod backup;
 mod bindings;
+mod bound;
 mod build;
 mod cache;
 mod capabilities;
@@ -27,9 +29,11 @@ mod handover;
 mod headers;
 mod instance;
 mod interval;
+mod limits;
 mod logging;
 pub mod manifest;
 mod outbound;
+mod refusal;
 mod restore;
 pub mod routes;
 mod schedule;

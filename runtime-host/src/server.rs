@@ -18,32 +18,40 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use wasmtime_wasi_http::WasiBody;
 
+use crate::admission::Admission;
 use crate::answers::{self, Form, Problem};
 use crate::app::App;
+use crate::bound::{self, Bound};
 use crate::connection::{self, Answer, Requests};
 use crate::dispatch::{Failure, RequestId, Runner};
 use crate::headers;
+use crate::refusal::Guarded;
 use crate::routes::{HOST_PREFIX, WELL_KNOWN_PREFIX};
 use crate::shutdown::{Phase, Shutdown};
 use crate::tls;
 
-/// The largest head of a request; a larger one is answered with 431.
-const MAX_HEAD_BYTES: u16 = 16 * 1024;
 /// Of one HTTP/2 stream, what is waiting to be sent.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// After an error of accepting, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections at once; further ones wait in the kernel.
-const MAX_CONNECTIONS: usize = 4096;
 
 /// What bounds a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one client address at once.
+    pub connections_per_address: usize,
+    /// The largest head of a request, in bytes; a larger one is answered with
+    /// 431.
+    pub head_bytes: u32,
+    /// Headers of a request; more are answered with 431.
+    pub headers: usize,
     /// The largest body of a request, in bytes; a larger one is answered with
     /// 413.
     pub body_bytes: usize,
@@ -82,18 +90,23 @@ impl Site {
 /// Serves `site` on `listener` until its shutdown, and then until every request
 /// that was begun is answered.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let bounds = &site.bounds;
+    let admission = Admission::new(bounds.connections, bounds.connections_per_address);
     let mut connections = JoinSet::new();
-    let begin = |connections: &mut JoinSet<()>, (stream, client, permit)| {
+    let begin = |connections: &mut JoinSet<()>, (stream, client): (TcpStream, SocketAddr)| {
+        let admitted = match admission.admit(client.ip()) {
+            Ok(admitted) => admitted,
+            Err(problem) => return admission.refuse(stream, problem, site.tls.is_some()),
+        };
         let site = Arc::clone(&site);
         connections.spawn(async move {
             accepted(&site, stream, client).await;
-            drop::<OwnedSemaphorePermit>(permit);
+            drop(admitted);
         });
     };
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener) => accepted,
             () = site.shutdown.reached(Phase::Left) => break,
         };
         let Some(accepted) = accepted else {
@@ -104,25 +117,19 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
         begin(&mut connections, accepted);
     }
     // Those that the kernel has let in already.
-    while let Some(Some(accepted)) = accept(&listener, &permits).now_or_never() {
+    while let Some(Some(accepted)) = accept(&listener).now_or_never() {
         begin(&mut connections, accepted);
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, client)) => Some((stream, client, permit)),
-        Err(e) => {
-            tracing::warn!("cannot accept a connection: {e}");
-            None
-        }
-    }
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    listener
+        .accept()
+        .await
+        .inspect_err(|e| bound::denied("accept", "", format_args!("cannot accept a connection: {e}")))
+        .ok()
 }
 
 async fn accepted(site: &Arc<Site>, stream: TcpStream, client: SocketAddr) {
@@ -146,7 +153,11 @@ async fn accepted(site: &Arc<Site>, stream: TcpStream, client: SocketAddr) {
                 }
                 Ok(Ok(stream)) => http_1(site, stream, client).await,
                 Ok(Err(e)) => Err(format!("TLS: {e}")),
-                Err(_) => Err("the TLS handshake took too long".to_owned()),
+                Err(_) => {
+                    let what = format_args!("a TLS handshake took too long");
+                    Bound::TlsHandshakeTimeout.exceeded("", what);
+                    return;
+                }
             }
         }
     };
@@ -163,8 +174,13 @@ async fn http_1(
     let requests = Requests::new();
     let service = service_fn(|request| {
         let begun = requests.begin();
+        let requests = &requests;
         async move {
             let mut response = answer(site, request, client).await;
+            // The host's own, which has not read the whole request.
+            if response.headers().contains_key(CONNECTION) {
+                requests.linger();
+            }
             if site.shutdown.phase() >= Phase::Leaving {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
@@ -172,11 +188,14 @@ async fn http_1(
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
         }
     });
+    let head_bytes = usize::try_from(site.bounds.head_bytes).unwrap_or(usize::MAX);
+    let guarded = Guarded::new(stream, Arc::clone(&requests), head_bytes);
     let connection = http1::Builder::new()
         // This is `drive`'s.
         .header_read_timeout(None)
-        .max_buf_size(usize::from(MAX_HEAD_BYTES))
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(head_bytes)
+        .max_headers(site.bounds.headers)
+        .serve_connection(TokioIo::new(guarded), service);
     // A request that is on its way to an idle connection would be lost if it
     // were closed earlier: there is no way to tell the client but an answer.
     let (limits, goodbye) = (site.bounds.connection, Phase::Closing);
@@ -211,7 +230,11 @@ async fn http_2(
                         .await
                         .unwrap_or_else(|_| Problem::Internal(RequestId::next()).response(form))
                 }
-                Err(_) => Problem::Busy.response(form),
+                Err(_) => {
+                    let what = format_args!("a client that cancels requests is refused others");
+                    Bound::Http2Streams.exceeded("", what);
+                    Problem::Busy.response(form)
+                }
             };
             response.headers_mut().remove(CONNECTION);
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
@@ -219,7 +242,7 @@ async fn http_2(
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(site.bounds.streams)
-        .max_header_list_size(u32::from(MAX_HEAD_BYTES))
+        .max_header_list_size(site.bounds.head_bytes)
         .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let (limits, goodbye) = (site.bounds.connection, Phase::Leaving);
@@ -229,6 +252,11 @@ async fn http_2(
 async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
     let app = &site.app;
     let form = Form::wanted(request.headers());
+    // Of HTTP/2; of HTTP/1.1, more are not even read.
+    if request.headers().len() > site.bounds.headers {
+        Bound::RequestHeaders.exceeded("", format_args!("a request has too many headers"));
+        return Problem::HeadTooLarge.response(form);
+    }
     let path = request.uri().path().to_owned();
     if let Some(name) = path.strip_prefix(WELL_KNOWN_PREFIX) {
         return well_known(app, name, form);
@@ -250,7 +278,10 @@ async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> 
     // keeps nothing waiting but itself.
     let body = match read(body, site.bounds).await {
         Ok(body) => body,
-        Err(problem) => return problem.response(form),
+        Err(problem) => {
+            tell(problem, &found.entry.component);
+            return problem.response(form);
+        }
     };
     deliver(runner, head, body).await
 }
@@ -283,6 +314,20 @@ async fn read(body: Incoming, bounds: Bounds) -> Result<Bytes, Problem> {
         Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),
         Ok(Err(_)) => Err(Problem::BadRequest("The request body is incomplete")),
         Err(_) => Err(Problem::BodyTimeout),
+    }
+}
+
+fn tell(problem: Problem, component: &str) {
+    match problem {
+        Problem::BodyTimeout => Bound::BodyTimeout.exceeded(
+            component,
+            format_args!("the body of a request did not arrive in time"),
+        ),
+        Problem::BodyTooLarge => Bound::RequestBody.exceeded(
+            component,
+            format_args!("the body of a request is too large"),
+        ),
+        _ => {}
     }
 }
 

@@ -2,17 +2,54 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use crate::bound::Bound;
+
 /// The `target` of the log records that carry a component's output.
 pub const TARGET: &str = "component";
 
 /// A line longer than this many bytes is split.
 const MAX_LINE_BYTES: usize = 8 * 1024;
+
+/// How much an instance may still print, both its streams together.
+#[derive(Debug)]
+pub struct Allowance {
+    bytes: AtomicUsize,
+    told: AtomicBool,
+}
+
+impl Allowance {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            bytes: AtomicUsize::new(bytes),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// For the next request.
+    pub fn refill(&self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.told.store(false, Ordering::Relaxed);
+    }
+
+    /// As many of `wanted` bytes as there are left; and whether it is the first
+    /// time that there are not enough.
+    fn take(&self, wanted: usize) -> (usize, bool) {
+        // An instance prints on one thread at a time.
+        let left = self.bytes.load(Ordering::Relaxed);
+        let taken = wanted.min(left);
+        self.bytes.store(left - taken, Ordering::Relaxed);
+        let over = taken < wanted && !self.told.swap(true, Ordering::Relaxed);
+        (taken, over)
+    }
+}
 
 /// Which stream of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +66,29 @@ pub struct ComponentOutput {
     component: Arc<str>,
     kind: OutputKind,
     line: Arc<Mutex<Vec<u8>>>,
+    allowance: Arc<Allowance>,
 }
 
 impl ComponentOutput {
     /// The stream `kind` of an instance of `component`.
-    pub fn new(component: &Arc<str>, kind: OutputKind) -> Self {
+    pub fn new(component: &Arc<str>, kind: OutputKind, allowance: &Arc<Allowance>) -> Self {
         Self {
             component: Arc::clone(component),
             kind,
             line: Arc::default(),
+            allowance: Arc::clone(allowance),
         }
     }
 
     fn take(&self, bytes: &[u8]) {
+        let (allowed, over) = self.allowance.take(bytes.len());
+        if over {
+            Bound::Output.exceeded(
+                &self.component,
+                format_args!("a request had more printed, which is not logged"),
+            );
+        }
+        let bytes = bytes.get(..allowed).unwrap_or_default();
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         for byte in bytes {
             if *byte != b'\n' {

@@ -9,16 +9,16 @@ use tokio::net::TcpListener;
 
 use crate::app::{App, Settings};
 use crate::cache::Cache;
-use crate::cli::{self, Limits, Up};
+use crate::cli::{self, Up};
 use crate::config_yaml::{self, ConfigFile};
-use crate::dispatch;
 use crate::fault::{Collector, Faults, Result};
 use crate::handover::{Offer, Predecessor};
+use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 use crate::shutdown::{self, Phase, Signals, Trigger};
 use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
-use crate::{backup, build, connection, devnet, logging, schedule, server, startup};
+use crate::{backup, build, devnet, logging, schedule, server, startup};
 
 /// How long the connections of a process that another one has taken over from
 /// may bring one more request, if nothing else says more.
@@ -70,7 +70,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     let (trigger, shutdown) = shutdown::shutdown();
     let site = server::Site {
         app: Arc::new(app),
-        bounds: bounds(&args.limits),
+        bounds: args.limits.clients(),
         tls: tls.as_ref().map(Tls::acceptor),
         shutdown: shutdown.clone(),
     };
@@ -112,7 +112,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         () = end(&trigger, &args.limits, delay) => {
             tracing::warn!(
                 "requests were still unanswered after {:?}",
-                args.limits.shutdown_timeout
+                args.limits.clients.shutdown_timeout
             );
         }
         () = signals.next() => {
@@ -130,10 +130,10 @@ pub(crate) async fn up(args: Up) -> Result<()> {
 fn leave(trigger: &Trigger, limits: &Limits, handed_over: bool) -> Duration {
     if handed_over {
         trigger.enter(Phase::Left);
-        limits.shutdown_delay.max(HANDOVER_DELAY)
+        limits.clients.shutdown_delay.max(HANDOVER_DELAY)
     } else {
         trigger.enter(Phase::Leaving);
-        limits.shutdown_delay
+        limits.clients.shutdown_delay
     }
 }
 
@@ -142,7 +142,7 @@ fn leave(trigger: &Trigger, limits: &Limits, handed_over: bool) -> Duration {
 async fn end(trigger: &Trigger, limits: &Limits, delay: Duration) {
     tokio::time::sleep(delay).await;
     trigger.enter(Phase::Closing);
-    tokio::time::sleep(limits.shutdown_timeout).await;
+    tokio::time::sleep(limits.clients.shutdown_timeout).await;
 }
 
 /// Everything that `site` does, until its shutdown.
@@ -184,21 +184,6 @@ fn tls(args: &cli::Tls, manifest: &Manifest) -> Result<Option<Tls>> {
         }
     }
     tls
-}
-
-fn bounds(limits: &Limits) -> server::Bounds {
-    server::Bounds {
-        body_bytes: limits.max_request_body,
-        body_timeout: limits.body_timeout,
-        handshake_timeout: limits.tls_handshake_timeout,
-        streams: limits.max_http2_streams,
-        connection: connection::Limits {
-            idle: limits.head_timeout,
-            // The head of the answer, then its body; and a little for the
-            // network.
-            request: limits.body_timeout + 2 * limits.request_timeout + Duration::from_secs(1),
-        },
-    }
 }
 
 /// Puts the application together and lets it check its configuration.
@@ -255,14 +240,10 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     Ok(Settings {
         state_directory: args.state.directory(manifest),
         cache,
-        bounds: dispatch::Bounds {
-            request_timeout: limits.request_timeout,
-            queue_timeout: limits.queue_timeout,
-            idle_timeout: limits.idle_instance_timeout,
-            requests_per_instance: limits.max_instance_reuse_count,
-            instances: limits.max_instances,
-        },
-        memory_bytes: limits.max_instance_memory.saturating_mul(1 << 20),
+        bounds: limits.dispatch(),
+        instance: limits.instance(),
+        outbound: limits.outbound(),
+        sqlite: limits.sqlite(),
         log_output: !args.quiet,
     })
 }

@@ -2,45 +2,71 @@
 //! the connection free.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::Error;
 
+use super::Timeout;
 use super::pool::{self, InUse};
+use crate::bound::Bound;
 
-/// The largest body of an answer.
-const MAX_RESPONSE_BYTES: u64 = 64 << 20;
+/// What bounds an answer.
+pub struct Terms {
+    /// Of a pause.
+    pub timeout: Timeout,
+    /// The most bytes.
+    pub most: u64,
+    /// Whose it is, for the log.
+    pub component: Arc<str>,
+    /// The place of the request among those of its instance.
+    pub _permit: OwnedSemaphorePermit,
+}
 
 pub struct ResponseBody {
-    state: Option<(Incoming, InUse)>,
+    state: Option<State>,
     pause: Option<Pin<Box<Sleep>>>,
-    timeout: Duration,
     received: u64,
 }
 
+/// An answer that has not ended.
+struct State {
+    incoming: Incoming,
+    connection: InUse,
+    terms: Terms,
+}
+
 impl ResponseBody {
-    pub fn new(incoming: Incoming, timeout: Duration, connection: InUse) -> Self {
+    /// # Errors
+    ///
+    /// The answer says that it is too large.
+    pub fn new(incoming: Incoming, connection: InUse, terms: Terms) -> Result<Self, Error> {
+        let announced = incoming.size_hint().lower();
+        if announced > terms.most {
+            return Err(too_large(announced, &terms, &connection));
+        }
         let mut body = Self {
-            state: Some((incoming, connection)),
+            state: Some(State {
+                incoming,
+                connection,
+                terms,
+            }),
             pause: None,
-            timeout,
             received: 0,
         };
         body.finish_if_ended();
-        body
+        Ok(body)
     }
 
     fn finish_if_ended(&mut self) {
-        if let Some((incoming, connection)) =
-            self.state.take_if(|(incoming, _)| incoming.is_end_stream())
-        {
-            drop(incoming);
-            connection.put_back();
+        if let Some(state) = self.state.take_if(|state| state.incoming.is_end_stream()) {
+            drop(state.incoming);
+            state.connection.put_back();
         }
     }
 
@@ -49,6 +75,15 @@ impl ResponseBody {
         self.state = None;
         Poll::Ready(Some(Err(error)))
     }
+}
+
+fn too_large(bytes: u64, terms: &Terms, connection: &InUse) -> Error {
+    let (host, port) = (&connection.key().host, connection.key().port);
+    Bound::OutboundResponse.exceeded(
+        &terms.component,
+        format_args!("the answer of {host}:{port} has more than {} bytes", terms.most),
+    );
+    Error::HttpResponseBodySize(Some(bytes))
 }
 
 impl Body for ResponseBody {
@@ -60,36 +95,40 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let Some((incoming, _)) = &mut this.state else {
+        let Some(state) = &mut this.state else {
             return Poll::Ready(None);
         };
-        match Pin::new(incoming).poll_frame(cx) {
+        match Pin::new(&mut state.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.pause = None;
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 this.received = this
                     .received
                     .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-                if this.received > MAX_RESPONSE_BYTES {
-                    return this.fail(Error::HttpResponseBodySize(Some(this.received)));
+                if this.received > state.terms.most {
+                    let error = too_large(this.received, &state.terms, &state.connection);
+                    return this.fail(error);
                 }
                 this.finish_if_ended();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(e))) => this.fail(pool::failed(&e)),
             Poll::Ready(None) => {
-                if let Some((_, connection)) = this.state.take() {
-                    connection.put_back();
+                if let Some(state) = this.state.take() {
+                    state.connection.put_back();
                 }
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let timeout = this.timeout;
+                let timeout = state.terms.timeout;
                 let pause = this
                     .pause
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout.time)));
                 match pause.as_mut().poll(cx) {
-                    Poll::Ready(()) => this.fail(Error::ConnectionReadTimeout),
+                    Poll::Ready(()) => {
+                        timeout.passed(&state.terms.component, state.connection.key());
+                        this.fail(Error::ConnectionReadTimeout)
+                    }
                     Poll::Pending => Poll::Pending,
                 }
             }
@@ -102,7 +141,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            Some((incoming, _)) => incoming.size_hint(),
+            Some(state) => state.incoming.size_hint(),
             None => SizeHint::with_exact(0),
         }
     }

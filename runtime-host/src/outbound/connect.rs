@@ -4,7 +4,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,7 +14,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::Timeout;
 use super::pool::Key;
+use crate::bound;
 
 /// The largest head of an answer.
 const MAX_RESPONSE_HEAD_BYTES: usize = 64 * 1024;
@@ -47,7 +48,8 @@ impl Connector {
         })
     }
 
-    /// A connection to `key`, ready for a request.
+    /// A connection to `key` for `component`, ready for a request, within
+    /// what is left of `timeout`.
     ///
     /// # Errors
     ///
@@ -55,20 +57,31 @@ impl Connector {
     pub async fn connect(
         &self,
         key: &Key,
-        timeout: Duration,
+        timeout: Timeout,
+        component: &str,
     ) -> Result<SendRequest<WasiBody>, Error> {
-        tokio::time::timeout(timeout, self.connect_unbounded(key))
-            .await
-            .unwrap_or(Err(Error::ConnectionTimeout))
+        let connecting = self.connect_unbounded(key, component);
+        match tokio::time::timeout(timeout.left(), connecting).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                timeout.passed(component, key);
+                Err(Error::ConnectionTimeout)
+            }
+        }
     }
 
-    async fn connect_unbounded(&self, key: &Key) -> Result<SendRequest<WasiBody>, Error> {
-        let stream = tcp(key).await?;
+    async fn connect_unbounded(
+        &self,
+        key: &Key,
+        component: &str,
+    ) -> Result<SendRequest<WasiBody>, Error> {
+        let stream = tcp(key, component).await?;
         let stream = if key.tls {
             let name = ServerName::try_from(key.bare_host().to_owned())
                 .map_err(|_| dns_error("invalid dns name"))?;
             let stream = self.tls.connect(name, stream).await.map_err(|e| {
-                tracing::warn!("TLS with {}: {e}", key.host);
+                let what = format_args!("TLS with {}: {e}", key.host);
+                bound::denied("TLS", component, what);
                 Error::TlsProtocolError
             })?;
             Stream::Tls(Box::new(stream))
@@ -89,7 +102,7 @@ impl Connector {
     }
 }
 
-async fn tcp(key: &Key) -> Result<TcpStream, Error> {
+async fn tcp(key: &Key, component: &str) -> Result<TcpStream, Error> {
     let addresses: Vec<_> = tokio::net::lookup_host((key.bare_host(), key.port))
         .await
         .map_err(|e| {
@@ -104,10 +117,11 @@ async fn tcp(key: &Key) -> Result<TcpStream, Error> {
     // have another answer.
     let addresses = key.reach.narrow(addresses);
     if addresses.is_empty() {
-        tracing::warn!(
+        let what = format_args!(
             "{} is in a private network, and private_networks is deny",
             key.host
         );
+        bound::denied("private_networks", component, what);
         return Err(Error::DestinationIpProhibited);
     }
     let stream = TcpStream::connect(&*addresses)

@@ -19,27 +19,41 @@ pub use self::reach::Reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::body::ResponseBody;
 use self::pool::{Key, Pool};
 use crate::allowed_hosts::{AllowedHosts, Destination};
-
-/// How long connecting may take unless the guest says.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the beginning of the answer, and each pause in it, may take unless
-/// the guest says. The deadline of the incoming request is usually earlier.
-const READ_TIMEOUT: Duration = Duration::from_secs(600);
+use crate::bound::{self, Bound};
 
 /// The host which SDKs that need one write for requests to the application
 /// itself.
 const SELF_HOST: &str = "self.alt";
+
+/// What bounds requests that components make. The times are the longest; a
+/// guest may ask for shorter ones.
+#[derive(Debug, Clone, Copy)]
+pub struct OutboundLimits {
+    /// To wait for a connection, and to connect.
+    pub connect_timeout: Duration,
+    /// To the head of the answer.
+    pub first_byte_timeout: Duration,
+    /// Of a pause in its body.
+    pub between_bytes_timeout: Duration,
+    /// Its body.
+    pub response_bytes: u64,
+    /// Connections of all components at once.
+    pub connections: usize,
+    /// Connections to one host and port at once.
+    pub connections_per_host: usize,
+}
 
 /// How one component may connect.
 #[derive(Debug)]
@@ -58,6 +72,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Client {
     pool: Arc<Pool>,
+    limits: OutboundLimits,
     own_address: OnceLock<SocketAddr>,
 }
 
@@ -67,9 +82,10 @@ impl Client {
     /// # Errors
     ///
     /// The TLS library refuses its settings.
-    pub fn new() -> Result<Self, rustls::Error> {
+    pub fn new(limits: OutboundLimits) -> Result<Self, rustls::Error> {
         Ok(Self {
-            pool: Arc::new(Pool::new(connect::Connector::new()?)),
+            pool: Arc::new(Pool::new(connect::Connector::new()?, limits)),
+            limits,
             own_address: OnceLock::new(),
         })
     }
@@ -78,36 +94,74 @@ impl Client {
     pub fn set_own_address(&self, address: SocketAddr) {
         let _ = self.own_address.set(address);
     }
-
-    async fn send(
-        self: Arc<Self>,
-        request: Request<WasiBody>,
-        reach: Reach,
-        timeouts: Timeouts,
-    ) -> Result<Response<WasiBody>, Error> {
-        let key = Key::of(request.uri(), reach)?;
-        let (response, connection) = self.pool.request(&key, request, timeouts).await?;
-        Ok(response.map(|incoming| {
-            ResponseBody::new(incoming, timeouts.between_bytes, connection).boxed_unsync()
-        }))
-    }
 }
+
 
 /// The time limits of one request.
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {
-    connect: Duration,
-    first_byte: Duration,
-    between_bytes: Duration,
+    connect: Timeout,
+    first_byte: Timeout,
+    between_bytes: Timeout,
 }
 
 impl Timeouts {
-    fn of(options: Option<RequestOptions>) -> Self {
+    fn of(options: Option<RequestOptions>, limits: &OutboundLimits) -> Self {
         let options = options.unwrap_or_default();
         Self {
-            connect: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            first_byte: options.first_byte_timeout.unwrap_or(READ_TIMEOUT),
-            between_bytes: options.between_bytes_timeout.unwrap_or(READ_TIMEOUT),
+            connect: Timeout::of(
+                options.connect_timeout,
+                limits.connect_timeout,
+                Bound::OutboundConnectTimeout,
+            ),
+            first_byte: Timeout::of(
+                options.first_byte_timeout,
+                limits.first_byte_timeout,
+                Bound::OutboundFirstByteTimeout,
+            ),
+            between_bytes: Timeout::of(
+                options.between_bytes_timeout,
+                limits.between_bytes_timeout,
+                Bound::OutboundBetweenBytesTimeout,
+            ),
+        }
+    }
+}
+
+/// A time, and the bound that it is if the guest has not asked for less.
+#[derive(Debug, Clone, Copy)]
+struct Timeout {
+    time: Duration,
+    begun: Instant,
+    bound: Option<Bound>,
+}
+
+impl Timeout {
+    fn of(wanted: Option<Duration>, most: Duration, bound: Bound) -> Self {
+        let (time, bound) = match wanted {
+            Some(time) if time < most => (time, None),
+            _ => (most, Some(bound)),
+        };
+        Self {
+            time,
+            begun: Instant::now(),
+            bound,
+        }
+    }
+
+    /// For what consists of several steps.
+    fn left(self) -> Duration {
+        self.time.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Logs that it passed, if that is of interest.
+    fn passed(self, component: &str, destination: &Key) {
+        if let Some(bound) = self.bound {
+            let (host, port) = (&destination.host, destination.port);
+            bound.exceeded(
+                component,
+                format_args!("{host}:{port} took longer than {:?}", self.time),
+            );
         }
     }
 }
@@ -115,13 +169,16 @@ impl Timeouts {
 /// What `wasi:http` calls for one instance.
 pub struct Hooks {
     grant: Arc<Grant>,
+    /// Requests of the instance at once.
+    permits: Arc<Semaphore>,
 }
 
 impl Hooks {
-    /// The hooks of an instance with `grant`.
-    pub fn new(grant: &Arc<Grant>) -> Self {
+    /// The hooks of an instance with `grant` and at most `requests` at once.
+    pub fn new(grant: &Arc<Grant>, requests: usize) -> Self {
         Self {
             grant: Arc::clone(grant),
+            permits: Arc::new(Semaphore::new(requests)),
         }
     }
 }
@@ -138,11 +195,12 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
-        let grant = Arc::clone(&self.grant);
+        let (grant, permits) = (Arc::clone(&self.grant), Arc::clone(&self.permits));
         Box::new(async move {
             grant.authorise(&mut request)?;
-            let response = Arc::clone(&grant.client)
-                .send(request, grant.reach, Timeouts::of(options))
+            let timeouts = Timeouts::of(options, &grant.client.limits);
+            let response = grant
+                .send(request, permits, timeouts)
                 .await
                 .inspect_err(|e| tracing::debug!(component = &*grant.component, "outbound: {e}"))?;
             let finished: Box<dyn Future<Output = Result<(), Error>> + Send> =
@@ -153,6 +211,37 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Grant {
+    async fn send(
+        &self,
+        request: Request<WasiBody>,
+        permits: Arc<Semaphore>,
+        timeouts: Timeouts,
+    ) -> Result<Response<WasiBody>, Error> {
+        let key = Key::of(request.uri(), self.reach)?;
+        let component = &self.component;
+        let permit = pool::permit(
+            &permits,
+            timeouts.connect,
+            Bound::InstanceOutboundRequests,
+            component,
+        )
+        .await?;
+        let client = &self.client;
+        let (response, connection) = client
+            .pool
+            .request(&key, request, timeouts, component)
+            .await?;
+        let terms = body::Terms {
+            timeout: timeouts.between_bytes,
+            most: client.limits.response_bytes,
+            component: Arc::clone(component),
+            _permit: permit,
+        };
+        let (head, body) = response.into_parts();
+        let body = ResponseBody::new(body, connection, terms)?;
+        Ok(Response::from_parts(head, body.boxed_unsync()))
+    }
+
     /// Checks where `request` goes and makes its address complete.
     fn authorise(&self, request: &mut Request<WasiBody>) -> Result<(), Error> {
         let uri = request.uri();
@@ -195,10 +284,13 @@ impl Grant {
             ),
             _ => "http://self".to_owned(),
         };
-        tracing::warn!(
-            component = &*self.component,
-            "a request to {origin} was denied; to allow it, add {origin:?} to the component's \
-             allowed_outbound_hosts"
+        bound::denied(
+            "allowed_outbound_hosts",
+            &self.component,
+            format_args!(
+                "a request to {origin} was denied; to allow it, add {origin:?} to the component's \
+                 allowed_outbound_hosts"
+            ),
         );
         Error::HttpRequestDenied
     }

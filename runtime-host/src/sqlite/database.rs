@@ -17,18 +17,29 @@ use super::session::{Link, Session, State};
 const DEFAULT_DATABASE: &str = "default";
 const DEFAULT_FILE: &str = "sqlite_db.db";
 
-/// Connections to one database at once; an `open` beyond that waits.
-const MAX_CONNECTIONS: usize = 256;
-/// How long it waits.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections kept open for the next `open`.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 /// Statements kept prepared for each connection.
 const STATEMENT_CACHE: usize = 128;
-/// The largest string, blob or row.
-const MAX_LENGTH_BYTES: i32 = 32 << 20;
 /// How often a running statement looks at its deadline, in instructions.
 const PROGRESS_INSTRUCTIONS: i32 = 1000;
+
+/// What bounds the use of one database.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteLimits {
+    /// How long a statement may run, and `open` may wait for a connection.
+    pub timeout: Duration,
+    /// Rows of one result.
+    pub rows: usize,
+    /// The memory of one result, in bytes.
+    pub result_bytes: usize,
+    /// The longest statement, in bytes.
+    pub statement_bytes: i32,
+    /// The largest string, blob or row, in bytes.
+    pub value_bytes: i32,
+    /// Connections at once; an `open` beyond that waits.
+    pub connections: usize,
+}
 
 /// A SQLite file.
 #[derive(Debug)]
@@ -36,6 +47,7 @@ pub struct Database {
     path: PathBuf,
     idle: Mutex<Vec<Link>>,
     permits: Arc<Semaphore>,
+    limits: SqliteLimits,
     _lock: Lock,
 }
 
@@ -58,7 +70,7 @@ impl Database {
     ///
     /// The directory or file cannot be made, is not a database, or is being
     /// replaced.
-    pub fn prepare(path: PathBuf) -> Result<Arc<Self>, String> {
+    pub fn prepare(path: PathBuf, limits: SqliteLimits) -> Result<Arc<Self>, String> {
         let named =
             |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
         if let Some(parent) = path.parent() {
@@ -76,7 +88,8 @@ impl Database {
         Ok(Arc::new(Self {
             path,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            limits,
             _lock: lock,
         }))
     }
@@ -86,24 +99,29 @@ impl Database {
     /// # Errors
     ///
     /// Too many are open, or SQLite's message.
-    pub async fn open(self: &Arc<Self>) -> Result<Arc<Session>, String> {
-        let permit = tokio::time::timeout(OPEN_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+    pub async fn open(self: &Arc<Self>) -> Result<Arc<Session>, OpenError> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.limits.timeout, permit)
             .await
             .ok()
             .and_then(Result::ok)
-            .ok_or("too many connections opened")?;
+            .ok_or(OpenError::TooMany)?;
         let idle = self.idle().pop();
         let link = match idle {
             Some(link) => link,
             None => {
-                let path = self.path.clone();
-                tokio::task::spawn_blocking(move || connect(&path))
+                let (path, limits) = (self.path.clone(), self.limits);
+                tokio::task::spawn_blocking(move || connect(&path, limits))
                     .await
-                    .map_err(|e| e.to_string())?
-                    .map_err(|e| e.to_string())?
+                    .map_err(|e| OpenError::Failed(e.to_string()))?
+                    .map_err(|e| OpenError::Failed(e.to_string()))?
             }
         };
         Ok(Arc::new(Session::new(link, Arc::clone(self), permit)))
+    }
+
+    pub(super) fn limits(&self) -> SqliteLimits {
+        self.limits
     }
 
     /// Takes back a connection that is as it was when it was opened.
@@ -119,15 +137,17 @@ impl Database {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Link> {
+fn connect(path: &Path, limits: SqliteLimits) -> rusqlite::Result<Link> {
     let connection = rusqlite::Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits.value_bytes)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limits.statement_bytes)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
     for (pragma, value) in super::authorizer::RESTORED {
         connection.pragma_update(None, pragma, value)?;
     }
-    let state = Arc::new(State::default());
+    let state = Arc::new(State::new(limits));
     let deadline = Arc::clone(&state);
     connection.progress_handler(PROGRESS_INSTRUCTIONS, Some(move || deadline.is_over()))?;
     let inserts = Arc::clone(&state);
@@ -140,6 +160,17 @@ fn connect(path: &Path) -> rusqlite::Result<Link> {
     ))?;
     connection.authorizer(Some(authorizer(Arc::clone(&state))))?;
     Ok(Link { connection, state })
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See [`SqliteLimits::connections`].
+    #[error("too many connections opened")]
+    TooMany,
+    /// SQLite's message.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The databases that one component may open.

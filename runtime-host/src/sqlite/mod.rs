@@ -11,7 +11,7 @@ mod lock;
 mod query;
 mod session;
 
-pub use database::{Database, Databases};
+pub use database::{Database, Databases, SqliteLimits};
 pub use lock::{Lock, LockError};
 pub use session::{Session, Sessions};
 
@@ -19,15 +19,15 @@ use std::sync::Arc;
 
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
+use self::database::OpenError;
+use self::query::Outcome;
 use crate::bindings::Host;
 use crate::bindings::spin::sqlite::sqlite::{
     Error, Host as SqliteHost, HostConnection, HostConnectionWithStore, QueryResult, RowResult,
     Value,
 };
-use crate::instance::StoreData;
-
-/// Connections that one instance may have open at once.
-const MAX_CONNECTIONS_PER_INSTANCE: usize = 16;
+use crate::bound::Bound;
+use crate::instance::{Grants, StoreData};
 
 /// An open connection as a guest holds it.
 pub struct GuestConnection(Arc<Session>);
@@ -41,17 +41,40 @@ type Execution = (
 );
 
 async fn open(
-    databases: Arc<crate::sqlite::Databases>,
+    grants: Arc<Grants>,
     sessions: Arc<Sessions>,
     name: String,
 ) -> Result<GuestConnection, Error> {
-    let database = databases.granted(&name).ok_or(Error::AccessDenied)?;
-    if sessions.live() >= MAX_CONNECTIONS_PER_INSTANCE {
-        return Err(Error::Io("too many connections opened".to_owned()));
-    }
-    let session = database.open().await.map_err(Error::Io)?;
-    sessions.add(&session);
+    let component = &*grants.component;
+    let database = grants
+        .databases
+        .granted(&name)
+        .ok_or(Error::AccessDenied)?;
+    let most = grants.limits.connections;
+    let place = sessions.reserve(most).ok_or_else(|| {
+        Bound::InstanceConnections.exceeded(
+            component,
+            format_args!("an instance wanted more than {most} connections to databases"),
+        );
+        Error::Io("too many connections opened".to_owned())
+    })?;
+    let session = database.open().await.map_err(|e| {
+        if let OpenError::TooMany = e {
+            let why = format_args!("no connection to the database {name:?} became free");
+            Bound::DatabaseConnections.exceeded(component, why);
+        }
+        Error::Io(e.to_string())
+    })?;
+    place.take(&session);
     Ok(GuestConnection(session))
+}
+
+/// Logs a bound that a statement was over, without the statement: what is in
+/// it is nobody's business.
+fn tell(outcome: &Outcome, grants: &Grants) {
+    if let (Some(bound), Err(error)) = (outcome.exceeded, &outcome.result) {
+        bound.exceeded(&grants.component, format_args!("a statement was stopped: {error:?}"));
+    }
 }
 
 impl StoreData {
@@ -67,11 +90,8 @@ impl HostConnection for StoreData {
         &mut self,
         database: String,
     ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
-        let (databases, sessions) = (
-            Arc::clone(&self.grants.databases),
-            Arc::clone(&self.sessions),
-        );
-        Ok(match open(databases, sessions, database).await {
+        let (grants, sessions) = (Arc::clone(&self.grants), Arc::clone(&self.sessions));
+        Ok(match open(grants, sessions, database).await {
             Ok(connection) => Ok(self.table.push(connection)?),
             Err(error) => Err(error),
         })
@@ -85,6 +105,7 @@ impl HostConnection for StoreData {
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
         let session = self.session(&connection)?;
         let outcome = session.execute(statement, parameters).await;
+        tell(&outcome, &self.grants);
         Ok(outcome.result.map(|()| QueryResult {
             columns: outcome.columns,
             rows: outcome.rows,
@@ -113,14 +134,11 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Host {
         accessor: &Accessor<T, Self>,
         database: String,
     ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
-        let (databases, sessions) = accessor.with(|mut access| {
+        let (grants, sessions) = accessor.with(|mut access| {
             let data = access.get();
-            (
-                Arc::clone(&data.grants.databases),
-                Arc::clone(&data.sessions),
-            )
+            (Arc::clone(&data.grants), Arc::clone(&data.sessions))
         });
-        match open(databases, sessions, database).await {
+        match open(grants, sessions, database).await {
             Ok(connection) => {
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
             }
@@ -137,6 +155,7 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Host {
         let session = accessor.with(|mut access| access.get().session(&connection))?;
         let outcome = session.execute(statement, parameters).await;
         accessor.with(|mut access| {
+            tell(&outcome, &access.get().grants);
             let rows = StreamReader::new(&mut access, outcome.rows)?;
             let result = outcome.result;
             let result =

@@ -3,13 +3,10 @@
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
+use super::database::SqliteLimits;
 use super::session::{Link, Place};
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
-
-/// The rows of one answer.
-const MAX_ROWS: usize = 100_000;
-/// The memory of one answer.
-const MAX_RESULT_BYTES: usize = 32 << 20;
+use crate::bound::Bound;
 
 /// What a statement gave: rows up to an error, if there was one.
 #[derive(Debug)]
@@ -21,6 +18,8 @@ pub struct Outcome {
     /// Whether all went well. SQLite's messages are handed on unchanged, since
     /// guests recognise constraints by them.
     pub result: Result<(), Error>,
+    /// The bound that it was over.
+    pub exceeded: Option<Bound>,
 }
 
 impl Outcome {
@@ -29,12 +28,25 @@ impl Outcome {
             columns: Vec::new(),
             rows: Vec::new(),
             result: Err(error),
+            exceeded: None,
+        }
+    }
+
+    fn over(bound: Bound, error: Error) -> Self {
+        Self {
+            exceeded: Some(bound),
+            ..Self::failed(error)
         }
     }
 }
 
 /// Runs `sql`, or gives nothing if that cannot be done in this `place`.
 pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
+    let limits = link.state.limits();
+    if usize::try_from(limits.statement_bytes).is_ok_and(|most| sql.len() > most) {
+        let why = "statement too long".to_owned();
+        return Some(Outcome::over(Bound::SqlStatement, Error::Io(why)));
+    }
     let mut statement = match link.connection.prepare_cached(sql) {
         Ok(statement) => statement,
         Err(e) if place == Place::Inline && may_succeed_later(&e) => return None,
@@ -54,29 +66,49 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option
     let result = statement
         .query(rusqlite::params_from_iter(parameters.iter().map(Parameter)))
         .map_err(Failure::Sqlite)
-        .and_then(|mut cursor| collect(&mut cursor, &mut rows));
+        .and_then(|mut cursor| collect(&mut cursor, &mut rows, limits));
     if !reads {
         link.state.note_write();
     }
+    let mut exceeded = None;
     let result = match result {
         Ok(()) => Ok(()),
         Err(Failure::Sqlite(e)) if place == Place::Inline && may_succeed_later(&e) => return None,
-        Err(Failure::Sqlite(e)) => Err(io(&e)),
-        Err(Failure::TooLarge(why)) => Err(Error::Io(why)),
+        Err(Failure::Sqlite(e)) => {
+            exceeded = match e.sqlite_error_code() {
+                Some(ErrorCode::OperationInterrupted) if !link.state.is_cancelled() => {
+                    Some(Bound::SqlTimeout)
+                }
+                Some(ErrorCode::TooBig) => Some(Bound::SqlValue),
+                _ => None,
+            };
+            Err(io(&e))
+        }
+        Err(Failure::TooLarge(bound, why)) => {
+            exceeded = Some(bound);
+            Err(Error::Io(why))
+        }
+        Err(Failure::Unreadable(why)) => Err(Error::Io(why)),
     };
     Some(Outcome {
         columns,
         rows,
         result,
+        exceeded,
     })
 }
 
 enum Failure {
     Sqlite(rusqlite::Error),
-    TooLarge(String),
+    TooLarge(Bound, String),
+    Unreadable(String),
 }
 
-fn collect(cursor: &mut rusqlite::Rows<'_>, rows: &mut Vec<RowResult>) -> Result<(), Failure> {
+fn collect(
+    cursor: &mut rusqlite::Rows<'_>,
+    rows: &mut Vec<RowResult>,
+    limits: SqliteLimits,
+) -> Result<(), Failure> {
     let columns = cursor.as_ref().map_or(0, |s| s.column_count());
     let mut bytes = 0;
     while let Some(row) = cursor.next().map_err(Failure::Sqlite)? {
@@ -84,21 +116,19 @@ fn collect(cursor: &mut rusqlite::Rows<'_>, rows: &mut Vec<RowResult>) -> Result
         for column in 0..columns {
             let value = row.get_ref(column).map_err(Failure::Sqlite)?;
             let value = owned(value).map_err(|e| {
-                Failure::TooLarge(format!("column {column} is not valid UTF-8: {e}"))
+                Failure::Unreadable(format!("column {column} is not valid UTF-8: {e}"))
             })?;
             bytes += size(&value);
             values.push(value);
         }
         bytes += size_of::<RowResult>();
-        if bytes > MAX_RESULT_BYTES {
-            return Err(Failure::TooLarge(format!(
-                "query result exceeds limit of {MAX_RESULT_BYTES} bytes"
-            )));
+        if bytes > limits.result_bytes {
+            let why = format!("query result exceeds limit of {} bytes", limits.result_bytes);
+            return Err(Failure::TooLarge(Bound::SqlResult, why));
         }
-        if rows.len() >= MAX_ROWS {
-            return Err(Failure::TooLarge(format!(
-                "query result exceeds limit of {MAX_ROWS} rows"
-            )));
+        if rows.len() >= limits.rows {
+            let why = format!("query result exceeds limit of {} rows", limits.rows);
+            return Err(Failure::TooLarge(Bound::SqlRows, why));
         }
         rows.push(RowResult { values });
     }

@@ -8,16 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::authorizer::RESTORED;
-use super::database::Database;
+use super::database::{Database, SqliteLimits};
 use super::query::{self, Outcome};
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
 
-/// How long a statement waits for another writer unless the guest says.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest a guest may make it wait.
-const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a statement may run.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reading statement may run on the thread that runs the guest,
 /// before it is started again on another one.
 const INLINE_TIMEOUT: Duration = Duration::from_millis(2);
@@ -50,9 +44,14 @@ pub struct State {
     taint: AtomicU8,
     /// In microseconds since [`EPOCH`].
     deadline: AtomicU64,
+    /// How long to wait for another writer: at first, and at most, as long as a
+    /// statement may run.
     busy_timeout_millis: AtomicU64,
     inserted: AtomicBool,
     wrote: AtomicBool,
+    /// The instance is gone.
+    cancelled: AtomicBool,
+    limits: SqliteLimits,
 }
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -65,25 +64,33 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Default for State {
-    fn default() -> Self {
+impl State {
+    pub(super) fn new(limits: SqliteLimits) -> Self {
         Self {
             taint: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
-            busy_timeout_millis: AtomicU64::new(millis(BUSY_TIMEOUT)),
+            busy_timeout_millis: AtomicU64::new(millis(limits.timeout)),
             inserted: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            limits,
         }
     }
-}
 
-impl State {
     pub(super) fn taint(&self, taint: Taint) {
         self.taint.fetch_max(taint as u8, Ordering::Relaxed);
     }
 
     pub(super) fn is_over(&self) -> bool {
-        micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
+        self.is_cancelled() || micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limits(&self) -> SqliteLimits {
+        self.limits
     }
 
     fn set_deadline(&self, timeout: Duration) {
@@ -94,7 +101,7 @@ impl State {
     pub(super) fn set_busy_timeout(&self, value: &str) {
         let wanted = value.parse::<u64>().unwrap_or(0);
         self.busy_timeout_millis
-            .store(wanted.min(millis(MAX_BUSY_TIMEOUT)), Ordering::Relaxed);
+            .store(wanted.min(millis(self.limits.timeout)), Ordering::Relaxed);
     }
 
     fn busy_timeout(&self) -> Duration {
@@ -117,12 +124,15 @@ impl State {
             busy_timeout_millis,
             inserted,
             wrote,
+            cancelled,
+            limits,
         } = self;
         taint.store(0, Ordering::Relaxed);
         deadline.store(u64::MAX, Ordering::Relaxed);
-        busy_timeout_millis.store(millis(BUSY_TIMEOUT), Ordering::Relaxed);
+        busy_timeout_millis.store(millis(limits.timeout), Ordering::Relaxed);
         inserted.store(false, Ordering::Relaxed);
         wrote.store(false, Ordering::Relaxed);
+        cancelled.store(false, Ordering::Relaxed);
     }
 }
 
@@ -140,12 +150,15 @@ pub enum Place {
 pub struct Session {
     link: Mutex<Option<Link>>,
     database: Arc<Database>,
+    /// Its connection's, to be seen while a statement runs.
+    state: Arc<State>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Session {
     pub(super) fn new(link: Link, database: Arc<Database>, permit: OwnedSemaphorePermit) -> Self {
         Self {
+            state: Arc::clone(&link.state),
             link: Mutex::new(Some(link)),
             database,
             _permit: permit,
@@ -206,7 +219,7 @@ impl Session {
         };
         match &*link {
             Some(link) if !link.connection.is_autocommit() => {
-                link.state.set_deadline(STATEMENT_TIMEOUT);
+                link.state.set_deadline(self.database.limits().timeout);
                 if let Err(e) = link.connection.execute_batch("ROLLBACK") {
                     tracing::error!("cannot undo a transaction: {e}");
                 }
@@ -220,8 +233,11 @@ impl Session {
 fn run(link: &Link, statement: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
     let (timeout, busy) = match place {
         Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
-        Place::Blocking => (STATEMENT_TIMEOUT, link.state.busy_timeout()),
+        Place::Blocking => (link.state.limits.timeout, link.state.busy_timeout()),
     };
+    if link.state.is_cancelled() {
+        return Some(Outcome::failed(Error::Io("interrupted".to_owned())));
+    }
     link.state.set_deadline(timeout);
     if let Err(e) = link.connection.busy_timeout(busy) {
         return Some(Outcome::failed(Error::Io(e.to_string())));
@@ -254,10 +270,11 @@ fn restore(link: &Link) -> bool {
     if !link.connection.is_autocommit() {
         return false;
     }
+    link.state.cancelled.store(false, Ordering::Relaxed);
     match link.state.taint.load(Ordering::Relaxed) {
         0 => true,
         taint if taint == Taint::Restore as u8 => {
-            link.state.set_deadline(STATEMENT_TIMEOUT);
+            link.state.set_deadline(link.state.limits.timeout);
             RESTORED
                 .iter()
                 .all(|(pragma, value)| link.connection.pragma_update(None, pragma, value).is_ok())
@@ -268,31 +285,67 @@ fn restore(link: &Link) -> bool {
 
 /// The sessions of one instance.
 #[derive(Default)]
-pub struct Sessions(Mutex<Vec<Weak<Session>>>);
+pub struct Sessions(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    sessions: Vec<Weak<Session>>,
+    /// Those that are about to be.
+    reserved: usize,
+}
 
 impl Sessions {
-    fn all(&self) -> MutexGuard<'_, Vec<Weak<Session>>> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|session| session.strong_count() > 0);
-        sessions
+    fn open(&self) -> MutexGuard<'_, Open> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.sessions.retain(|session| session.strong_count() > 0);
+        open
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.all().len()
-    }
-
-    pub(super) fn add(&self, session: &Arc<Session>) {
-        self.all().push(Arc::downgrade(session));
-    }
-
-    /// Undoes transactions that were left open. For when the guest has nothing
-    /// more to do: a request that ended amid a transaction would otherwise keep
-    /// every other writer waiting for as long as its instance lives.
-    pub fn roll_back(&self) {
-        for session in self.all().iter().filter_map(Weak::upgrade) {
-            if session.roll_back() {
-                tracing::warn!("a request ended amid a transaction, which is undone");
-            }
+    /// A place for one more, if there are not `most` already.
+    pub(super) fn reserve(self: &Arc<Self>, most: usize) -> Option<Reserved> {
+        let mut open = self.open();
+        if open.sessions.len() + open.reserved >= most {
+            return None;
         }
+        open.reserved += 1;
+        drop(open);
+        Some(Reserved(Arc::clone(self)))
+    }
+
+    /// Undoes transactions that were left open; whether there was one. For when
+    /// the guest has nothing more to do: a request that ended amid a transaction
+    /// would otherwise keep every other writer waiting for as long as its
+    /// instance lives.
+    pub fn roll_back(&self) -> bool {
+        let sessions: Vec<_> = {
+            let open = self.open();
+            open.sessions.iter().filter_map(Weak::upgrade).collect()
+        };
+        let undone = sessions.iter().filter(|session| session.roll_back());
+        undone.count() > 0
+    }
+
+    /// Stops what runs, since nobody waits for it any more: it would otherwise
+    /// keep the locks of its transaction to its end.
+    pub fn cancel(&self) {
+        for session in self.open().sessions.iter().filter_map(Weak::upgrade) {
+            session.state.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A place among [`Sessions`].
+pub(super) struct Reserved(Arc<Sessions>);
+
+impl Reserved {
+    /// Gives the place to `session`.
+    pub(super) fn take(self, session: &Arc<Session>) {
+        self.0.open().sessions.push(Arc::downgrade(session));
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.open().reserved -= 1;
     }
 }

@@ -44,6 +44,12 @@ impl<S: Read + Write> Client<S> {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
+    /// The answer to a request, if the connection is not closed before it.
+    pub fn get(&mut self, path: &str) -> Option<Answer> {
+        self.0.get_mut().write_all(head("GET", path, "").as_bytes()).ok()?;
+        self.try_read()
+    }
+
     /// Reads one answer.
     pub fn read(&mut self) -> Answer {
         self.try_read().expect("an answer")

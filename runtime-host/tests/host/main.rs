@@ -7,12 +7,17 @@
 )]
 
 mod backup;
+mod bounded_clients;
+mod bounded_instances;
+mod bounded_outbound;
+mod bounded_sql;
 mod capabilities;
 mod client;
 mod composition;
 mod devnet;
 mod generated_variables;
 mod handover;
+mod hostile;
 mod http;
 mod http2;
 mod limits;

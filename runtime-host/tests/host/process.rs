@@ -48,7 +48,7 @@ impl Application {
         let mut text = format!(
             "spin_manifest_version = 2\n[application]\nname = \"test\"\nversion = \"1.2.3\"\n{manifest}"
         );
-        for name in ["probe", "front", "dependency", "check"] {
+        for name in ["probe", "front", "dependency", "check", "hostile"] {
             let path = guest(name);
             text = text.replace(&format!("@{name}@"), path.to_str().unwrap());
         }
@@ -62,6 +62,17 @@ impl Application {
         Self::new(&format!(
             "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"probe\"\n\
              [component.probe]\nsource = \"@probe@\"\n{settings}"
+        ))
+    }
+
+    /// `hostile` on all paths, with these further settings, and beside it
+    /// `probe` on `/count`, which must not notice anything.
+    pub fn hostile(settings: &str) -> Self {
+        Self::new(&format!(
+            "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"hostile\"\n\
+             [[trigger.http]]\nroute = \"/count\"\ncomponent = \"probe\"\n\
+             [component.probe]\nsource = \"@probe@\"\n\
+             [component.hostile]\nsource = \"@hostile@\"\n{settings}"
         ))
     }
 

@@ -1,0 +1,49 @@
+//! Takes more than there is.
+
+use spin_sdk::sqlite::Connection;
+use spin_sdk::wasip3::http::types::{Fields, RequestOptions};
+use spin_sdk::wasip3::wit_stream;
+
+/// Takes `query`, `KIND=N`, and lets go of none before all are there.
+pub async fn hold(query: &str) -> String {
+    let (kind, number) = query.split_once('=').unwrap_or((query, ""));
+    let number = super::size(number);
+    match kind {
+        "fields" => {
+            let held: Vec<_> = (0..number).map(|_| Fields::new()).collect();
+            held.len().to_string()
+        }
+        "options" => {
+            let held: Vec<_> = (0..number).map(|_| RequestOptions::new()).collect();
+            held.len().to_string()
+        }
+        "streams" => {
+            let held: Vec<_> = (0..number).map(|_| wit_stream::new::<u8>()).collect();
+            held.len().to_string()
+        }
+        "connections" => {
+            let opening = (0..number).map(|_| Connection::open("default"));
+            let opened = futures::future::join_all(opening).await;
+            let (held, failed): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+            let why = failed.into_iter().find_map(Result::err);
+            format!("{} {why:?}", held.len())
+        }
+        other => format!("unknown: {other}"),
+    }
+}
+
+/// Hands over a string of so many bytes.
+pub async fn call(bytes: usize) -> String {
+    match spin_sdk::variables::get("x".repeat(bytes)).await {
+        Ok(value) => value,
+        Err(_) => "refused".to_owned(),
+    }
+}
+
+/// Prints so many lines of 100 bytes.
+pub fn print(lines: usize) -> String {
+    for number in 0..lines {
+        println!("{number:0>99}");
+    }
+    "printed".to_owned()
+}
