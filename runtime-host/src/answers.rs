@@ -1,15 +1,13 @@
 //! Answers which the host itself gives.
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::dispatch::RequestId;
+use crate::request_id::RequestId;
 
 const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";

@@ -18,10 +18,12 @@ use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::instance::{Grants, InstanceLimits};
 use crate::manifest::{Component, DependencySource, Manifest};
+use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::routes::Routes;
 use crate::schedule;
 use crate::sqlite::{Database, Databases, SqliteLimits};
+use crate::stdio::OutputSettings;
 use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
@@ -39,8 +41,8 @@ pub struct Settings {
     pub outbound: OutboundLimits,
     /// What bounds the use of each database.
     pub sqlite: SqliteLimits,
-    /// Whether what components print is logged.
-    pub log_output: bool,
+    /// Where what components print goes.
+    pub outputs: OutputSettings,
 }
 
 /// A running application.
@@ -91,7 +93,8 @@ impl App {
 
         let engine = engine(&settings, triggered.len())?;
         let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
-        let client = Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
+        let client =
+            Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,
@@ -286,9 +289,12 @@ impl Granting<'_> {
             .get(id)
             .cloned()
             .ok_or_else(|| Faults::one("variables: there are none"))?;
+        let allowed = allowed.unwrap_or_default();
+        let outputs = faults.keep(self.settings.outputs.of(id));
         let outbound = outbound::Grant {
             component: Arc::clone(&id_arc),
-            allowed: allowed.unwrap_or_default(),
+            metrics: metrics::Outbound::new(id, allowed.written()),
+            allowed,
             reach: reach.unwrap_or(Reach::Public),
             client: Arc::clone(&self.client),
         };
@@ -303,7 +309,8 @@ impl Granting<'_> {
             databases: Arc::new(databases.unwrap_or_default()),
             outbound: Arc::new(outbound),
             limits: self.settings.instance,
-            log_output: self.settings.log_output,
+            outputs: outputs.unwrap_or_default(),
+            metrics: metrics::Component::new(id),
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::cli;
 use crate::fault::{Collector, Faults, Result};
 use crate::interval;
 use crate::manifest::{self, BackupSettings, Manifest};
+use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::sqlite::copy::{self, Check, CopyError, Source};
 use crate::sqlite::{Database, Databases, Lock, LockError};
@@ -267,14 +268,18 @@ impl Plan {
             let began = Instant::now();
             next = began + self.every;
             match self.once(name, database, shutdown).await {
-                Ok(path) => tracing::info!(
-                    database = name,
-                    "backed up to {} in {:?}",
-                    path.display(),
-                    began.elapsed()
-                ),
+                Ok(path) => {
+                    metrics::backup(name, true);
+                    tracing::info!(
+                        database = name,
+                        "backed up to {} in {:?}",
+                        path.display(),
+                        began.elapsed()
+                    );
+                }
                 Err(CopyError::Stopped) => return,
                 Err(CopyError::Failed(why)) => {
+                    metrics::backup(name, false);
                     tracing::error!(database = name, "the backup failed: {why}");
                     next = began + self.every.min(RETRY);
                 }

@@ -11,8 +11,9 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::observe::Observe;
 use crate::variables::Argument;
-use crate::{backup, build, devnet, manifest, restore, up};
+use crate::{backup, build, devnet, logging, manifest, restore, up};
 
 /// Runs Spin applications of HTTP components on wasmtime.
 #[derive(Debug, Parser)]
@@ -131,7 +132,8 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) build: bool,
 
-    /// Print only the address, neither routes nor what components print.
+    /// Print only the address, neither routes nor the address of metrics, and log
+    /// nothing of what components print.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -146,6 +148,9 @@ pub(crate) struct Up {
     /// Compile components at each start.
     #[arg(long)]
     pub(crate) no_cache: bool,
+
+    #[command(flatten, next_help_heading = "Observability")]
+    pub(crate) observe: Observe,
 
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) limits: Limits,
@@ -241,6 +246,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::restore(&args),
         Command::Build(from) => manifest::load(&from.path).and_then(|m| build::build(&m)),
     };
+    logging::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(faults) => {

@@ -5,11 +5,9 @@
 //! ever giving way; an instance that traps or overruns is thrown away, and the
 //! next request gets another.
 
-use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -31,7 +29,10 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bound::{self, Bound};
 use crate::instance::{Grants, StoreData};
+use crate::metrics::{self, Live, Stopped};
+use crate::request_id::RequestId;
 use crate::sqlite::Sessions;
+use crate::trace::Span;
 
 /// How much later than a request's deadline it is answered at the latest, if
 /// its instance does not tell of the deadline itself.
@@ -62,26 +63,6 @@ pub enum Failure {
     Timeout,
     /// It trapped, or answered with an error instead of a response.
     Failed,
-}
-
-/// Names a request in the log and in the answer to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u64);
-
-impl RequestId {
-    /// An id that no other request has, of this process or, most likely, of an
-    /// earlier one.
-    pub fn next() -> Self {
-        static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        Self(START.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 /// A component ready to answer requests.
@@ -127,6 +108,7 @@ impl Runner {
     pub async fn run(
         &self,
         id: RequestId,
+        span: Option<Span>,
         request: Request<WasiBody>,
     ) -> Result<Response<WasiBody>, Failure> {
         let started = Instant::now();
@@ -139,6 +121,7 @@ impl Runner {
         })?;
         let data = RequestNote {
             id,
+            span,
             deadline: started + timeout,
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
@@ -157,6 +140,7 @@ impl Runner {
             // As many as there are instances in that time, and each is asked for
             // by its id.
             let bound = Bound::RequestTimeout.flag();
+            metrics::bound_hit(bound);
             tracing::warn!(component, %id, bound, "no answer within {timeout:?}; see {bound}");
             return Err(Failure::Timeout);
         }
@@ -178,6 +162,10 @@ impl Runner {
     }
 
     async fn permit(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        let _waiting = self.handler.state().grants.metrics.waits();
         let permit = Arc::clone(&self.permits).acquire_owned();
         tokio::time::timeout(timeout.min(self.bounds.queue_timeout), permit)
             .await
@@ -216,9 +204,10 @@ fn held(body: WasiBody, permit: OwnedSemaphorePermit) -> WasiBody {
 }
 
 /// Travels with a request to its instance.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RequestNote {
     id: RequestId,
+    span: Option<Span>,
     deadline: Instant,
 }
 
@@ -235,6 +224,7 @@ impl HandlerState for Factory {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
+        let begun = Instant::now();
         let data = StoreData::new(Arc::clone(&self.grants));
         let idle = IdleSessions {
             sessions: Arc::clone(&data.sessions),
@@ -242,7 +232,8 @@ impl HandlerState for Factory {
         };
         let mut store = Store::new(self.pre.engine(), data);
         StoreData::bound(&mut store);
-        let service = self.pre.instantiate_async(&mut store).await?;
+        let service = self.pre.instantiate_async(&mut store).await;
+        let service = service.inspect_err(|_| self.grants.metrics.start_failed())?;
         let note = Arc::new(WorkerNote::default());
         Ok(Instance {
             store,
@@ -258,6 +249,8 @@ impl HandlerState for Factory {
             state: Worker {
                 component: Arc::clone(&self.grants.component),
                 requests: self.bounds.requests_per_instance,
+                answered: AtomicUsize::new(0),
+                live: self.grants.metrics.started(begun),
                 note,
             },
         })
@@ -267,12 +260,13 @@ impl HandlerState for Factory {
 /// What is known of an instance at work.
 #[derive(Debug, Default)]
 struct WorkerNote {
-    request: Mutex<Option<RequestNote>>,
+    request: Mutex<Option<(RequestId, Instant)>>,
     overrun: AtomicBool,
 }
 
 impl WorkerNote {
-    fn request(&self) -> Option<RequestNote> {
+    /// Id and deadline of the last one.
+    fn request(&self) -> Option<(RequestId, Instant)> {
         *self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -281,6 +275,8 @@ impl WorkerNote {
 struct Worker {
     component: Arc<str>,
     requests: usize,
+    answered: AtomicUsize,
+    live: Live,
     note: Arc<WorkerNote>,
 }
 
@@ -300,29 +296,37 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        store: StoreContextMut<'_, StoreData>,
+        mut store: StoreContextMut<'_, StoreData>,
         request: RequestNote,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data().begin_request();
+        let RequestNote { id, span, deadline } = request;
+        store.data_mut().begin_request(span);
+        self.answered.fetch_add(1, Ordering::Relaxed);
         *self
             .note
             .request
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(request);
+            .unwrap_or_else(PoisonError::into_inner) = Some((id, deadline));
         let note = Arc::clone(&self.note);
         Box::pin(async move {
-            tokio::time::sleep_until(request.deadline.into()).await;
+            tokio::time::sleep_until(deadline.into()).await;
             note.overrun.store(true, Ordering::Relaxed);
         })
     }
 
     fn drop(&self, store: Store<StoreData>, result: wasmtime::Result<()>) {
+        self.live.stopped(match &result {
+            Ok(()) if self.answered.load(Ordering::Relaxed) >= self.requests => Stopped::Used,
+            Ok(()) => Stopped::Idle,
+            Err(error) if took_too_long(error) => Stopped::Deadline,
+            Err(_) => Stopped::Trap,
+        });
         if let Err(error) = result {
             let component = &*self.component;
             tell(component, &error);
             match self.note.request() {
-                Some(RequestNote { id, .. }) => {
+                Some((id, _)) => {
                     tracing::error!(component, %id, "the instance was stopped: {error:?}");
                 }
                 None => tracing::error!(component, "the instance was stopped: {error:?}"),
@@ -333,18 +337,26 @@ impl WorkerState for Worker {
     }
 }
 
+/// wasmtime has no type for this.
+fn took_too_long(error: &wasmtime::Error) -> bool {
+    const TIME: &str = "guest timed out";
+    format!("{error:#}") == TIME
+}
+
 /// Tells of the bound for which an instance was stopped, if it was.
 fn tell(component: &str, error: &wasmtime::Error) {
     // wasmtime has no types for these.
-    const RESOURCES: [&str; 2] = ["resource table has no free keys", "store handle limit exceeded"];
+    const RESOURCES: [&str; 2] = [
+        "resource table has no free keys",
+        "store handle limit exceeded",
+    ];
     const CALL: &str = "fuel allocated for hostcalls has been exhausted";
-    const TIME: &str = "guest timed out";
     let text = format!("{error:#}");
     if RESOURCES.iter().any(|reason| text.contains(reason)) {
         let what = format_args!("an instance wanted more resources than it may hold");
         Bound::InstanceResources.exceeded(component, what);
     }
-    if text == TIME {
+    if took_too_long(error) {
         let what = format_args!("an instance took too long and was stopped");
         Bound::RequestTimeout.exceeded(component, what);
     }
@@ -394,7 +406,7 @@ impl WorkerExpiration for Expiration {
                 start + this.bounds.idle_timeout
             }
             WorkerStatus::Requests => match this.note.request() {
-                Some(request) => request.deadline,
+                Some((_, deadline)) => deadline,
                 None => start + this.bounds.request_timeout,
             },
             WorkerStatus::PostReturn => {

@@ -5,8 +5,9 @@
 //! else. What an operator adds (limits, a configuration file, a development
 //! chain) is in [`cli`].
 
-pub mod allowed_hosts;
+mod access_log;
 mod admission;
+pub mod allowed_hosts;
 mod answers;
 mod app;
 mod backup;
@@ -30,11 +31,16 @@ mod headers;
 mod instance;
 mod interval;
 mod limits;
+mod log_writer;
 mod logging;
 pub mod manifest;
+mod metrics;
+mod observe;
 mod outbound;
 mod refusal;
+mod request_id;
 mod restore;
+mod rotate;
 pub mod routes;
 mod schedule;
 mod server;
@@ -44,5 +50,7 @@ mod startup;
 mod stdio;
 pub mod template;
 mod tls;
+mod trace;
 mod up;
 pub mod variables;
+mod watch;

@@ -30,10 +30,16 @@ pub fn bytes(problem: Problem, form: Form) -> Bytes {
     let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
     for (name, value) in &headers {
         if !matches!(name.as_str(), "connection" | "content-length") {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+            text.push_str(&format!(
+                "{name}: {}\r\n",
+                value.to_str().unwrap_or_default()
+            ));
         }
     }
-    text.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()));
+    text.push_str(&format!(
+        "content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    ));
     text.push_str(&body);
     text.into()
 }

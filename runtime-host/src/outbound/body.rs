@@ -81,7 +81,10 @@ fn too_large(bytes: u64, terms: &Terms, connection: &InUse) -> Error {
     let (host, port) = (&connection.key().host, connection.key().port);
     Bound::OutboundResponse.exceeded(
         &terms.component,
-        format_args!("the answer of {host}:{port} has more than {} bytes", terms.most),
+        format_args!(
+            "the answer of {host}:{port} has more than {} bytes",
+            terms.most
+        ),
     );
     Error::HttpResponseBodySize(Some(bytes))
 }

@@ -12,6 +12,7 @@
 
 mod body;
 mod connect;
+mod own;
 mod pool;
 mod reach;
 
@@ -32,6 +33,8 @@ use self::body::ResponseBody;
 use self::pool::{Key, Pool};
 use crate::allowed_hosts::{AllowedHosts, Destination};
 use crate::bound::{self, Bound};
+use crate::metrics::{self, Outcome};
+use crate::trace::Span;
 
 /// The host which SDKs that need one write for requests to the application
 /// itself.
@@ -66,6 +69,8 @@ pub struct Grant {
     pub reach: Reach,
     /// With what.
     pub client: Arc<Client>,
+    /// What is counted of it.
+    pub metrics: metrics::Outbound,
 }
 
 /// The connections of all components.
@@ -95,7 +100,6 @@ impl Client {
         let _ = self.own_address.set(address);
     }
 }
-
 
 /// The time limits of one request.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +175,8 @@ pub struct Hooks {
     grant: Arc<Grant>,
     /// Requests of the instance at once.
     permits: Arc<Semaphore>,
+    /// Of the request that the instance is at.
+    span: Option<Span>,
 }
 
 impl Hooks {
@@ -179,7 +185,13 @@ impl Hooks {
         Self {
             grant: Arc::clone(grant),
             permits: Arc::new(Semaphore::new(requests)),
+            span: None,
         }
+    }
+
+    /// What follows has `span` as its parent.
+    pub fn begin_request(&mut self, span: Option<Span>) {
+        self.span = span;
     }
 }
 
@@ -196,12 +208,29 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let (grant, permits) = (Arc::clone(&self.grant), Arc::clone(&self.permits));
+        let parent = self.span.clone();
         Box::new(async move {
-            grant.authorise(&mut request)?;
-            let timeouts = Timeouts::of(options, &grant.client.limits);
-            let response = grant
-                .send(request, permits, timeouts)
-                .await
+            let begun = Instant::now();
+            let span = parent.and_then(|parent| parent.outbound(&mut request));
+            let pattern = grant.authorise(&mut request);
+            let entry = pattern.as_ref().ok().copied();
+            let response = match pattern {
+                Ok(_) => {
+                    let timeouts = Timeouts::of(options, &grant.client.limits);
+                    grant.send(request, permits, timeouts).await
+                }
+                Err(e) => Err(e),
+            };
+            let outcome = match &response {
+                Ok(response) => Outcome::answered(response.status()),
+                Err(e) => Outcome::failed(e),
+            };
+            grant.metrics.ended(entry, outcome, begun.elapsed());
+            if let Some(span) = span {
+                let status = response.as_ref().ok().map(Response::status);
+                span.outbound_ended(status, outcome.name());
+            }
+            let response = response
                 .inspect_err(|e| tracing::debug!(component = &*grant.component, "outbound: {e}"))?;
             let finished: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(async { Ok(()) });
@@ -242,37 +271,40 @@ impl Grant {
         Ok(Response::from_parts(head, body.boxed_unsync()))
     }
 
-    /// Checks where `request` goes and makes its address complete.
-    fn authorise(&self, request: &mut Request<WasiBody>) -> Result<(), Error> {
+    /// Checks where `request` goes and makes its address complete. Gives the
+    /// number of the entry that allows it.
+    fn authorise(&self, request: &mut Request<WasiBody>) -> Result<usize, Error> {
         let uri = request.uri();
         let host = uri.host().unwrap_or_default();
-        if host.is_empty() || host == SELF_HOST {
-            if !self.allowed.allows_self() {
+        let entry = if host.is_empty() || host == SELF_HOST {
+            let Some(entry) = self.allowed.find_self() else {
                 return Err(self.denied(uri));
-            }
+            };
             let own = *self
                 .client
                 .own_address
                 .get()
                 .ok_or(Error::HttpRequestUriInvalid)?;
             *request.uri_mut() = own_uri(own, uri.path_and_query())?;
+            entry
         } else {
             let destination = Destination {
                 scheme: uri.scheme_str().unwrap_or("https"),
                 host,
                 port: uri.port_u16(),
             };
-            if !self.allowed.allows(destination) {
-                return Err(self.denied(uri));
+            match self.allowed.find(destination) {
+                Some(entry) => entry,
+                None => return Err(self.denied(uri)),
             }
-        }
+        };
         let host = request
             .uri()
             .authority()
             .and_then(|authority| HeaderValue::from_str(without_user(authority)).ok())
             .ok_or(Error::HttpRequestUriInvalid)?;
         request.headers_mut().insert(HOST, host);
-        Ok(())
+        Ok(entry)
     }
 
     fn denied(&self, uri: &Uri) -> Error {

@@ -41,7 +41,10 @@ fn a_head_that_is_too_large_is_431_with_the_whole_body() {
     let app = Application::probe("");
     let host = app.start(&["--max-request-head", "8192"]);
     let head = |bytes: usize| {
-        format!("GET /count HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(bytes))
+        format!(
+            "GET /count HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n",
+            "y".repeat(bytes)
+        )
     };
     let mut client = Client::connect(host.address);
     client.write(head(7000).as_bytes());
@@ -71,7 +74,11 @@ fn too_many_headers_are_431() {
     let mut client = Client::connect(host.address);
     client.write(head(20).as_bytes());
     assert_eq!(client.read().status, 200);
-    assert_problem(&last_answer(&host, head(21).as_bytes()), 431, "headers_too_large");
+    assert_problem(
+        &last_answer(&host, head(21).as_bytes()),
+        431,
+        "headers_too_large",
+    );
     host.logged("--max-request-headers");
 }
 
@@ -95,7 +102,12 @@ fn what_is_not_http_is_400_with_the_whole_body() {
 #[test]
 fn an_answer_of_a_component_is_never_taken_for_the_host_s() {
     let app = Application::probe("");
-    let host = app.start(&["--max-request-body", "20000000", "--max-instance-memory", "512"]);
+    let host = app.start(&[
+        "--max-request-body",
+        "20000000",
+        "--max-instance-memory",
+        "512",
+    ]);
     let mut client = Client::connect(host.address);
     // Whatever a component's answer has in it, and wherever it is cut.
     let body = "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n".repeat(100_000);
@@ -114,14 +126,21 @@ fn a_head_that_does_not_end_is_408_and_an_idle_connection_just_closed() {
     let writer = slow.try_clone().unwrap();
     let dripping = std::thread::spawn(move || {
         let mut writer = writer;
-        for byte in b"GET /count HTTP/1.1\r\nhost: h\r\nx: ".iter().chain([b'y'].iter().cycle()) {
+        for byte in b"GET /count HTTP/1.1\r\nhost: h\r\nx: "
+            .iter()
+            .chain([b'y'].iter().cycle())
+        {
             if writer.write_all(&[*byte]).is_err() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    assert_eq!(host.get("/count").status, 200, "others are answered meanwhile");
+    assert_eq!(
+        host.get("/count").status,
+        200,
+        "others are answered meanwhile"
+    );
     let mut client = Client::over(slow.try_clone().unwrap());
     assert_problem(&client.read(), 408, "request_timeout");
     slow.shutdown(Shutdown::Both).unwrap();
@@ -147,7 +166,11 @@ fn bodies_are_bounded_in_size_and_time() {
     let host = app.start(&["--max-request-body", "1000", "--body-timeout", "200ms"]);
     // More than sockets hold: it is told all the same.
     let large = crate::client::head("POST", "/echo", &"x".repeat(900_000));
-    assert_problem(&last_answer(&host, large.as_bytes()), 413, "payload_too_large");
+    assert_problem(
+        &last_answer(&host, large.as_bytes()),
+        413,
+        "payload_too_large",
+    );
     let line = host.logged("--max-request-body");
     assert!(line.contains("probe"), "{line}");
     let slow = b"POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nab";
@@ -215,14 +238,20 @@ fn those_who_are_refused_and_do_not_go_keep_nobody_from_being_let_in() {
     assert_eq!(first.read().status, 200);
     drop(first);
     let started = Instant::now();
-    while Client::connect(host.address).get("/count").is_none_or(|answer| answer.status != 200) {
+    while Client::connect(host.address)
+        .get("/count")
+        .is_none_or(|answer| answer.status != 200)
+    {
         assert!(started.elapsed() < PATIENCE);
     }
     drop(stubborn);
     let lines = host.log_lines();
     let told = lines.iter().filter(|line| line.contains("is refused"));
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
-    assert!(told.count() < 100 + seconds, "a flood is not logged line by line");
+    assert!(
+        told.count() < 100 + seconds,
+        "a flood is not logged line by line"
+    );
 }
 
 #[test]

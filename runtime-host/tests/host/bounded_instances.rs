@@ -29,7 +29,10 @@ fn a_guest_that_hangs_spins_or_waits_is_stopped() {
     for path in ["/spin", "/hang"] {
         let (status, body) = beside(&host, path);
         // A guest that waits for nothing at all is found out earlier.
-        assert!(status == 504 || (path == "/hang" && status == 500), "{path}: {body}");
+        assert!(
+            status == 504 || (path == "/hang" && status == 500),
+            "{path}: {body}"
+        );
     }
     let url = format!("http://{}/", upstream.address);
     std::thread::scope(|scope| {
@@ -49,7 +52,10 @@ fn the_deadline_is_told_with_its_flag_and_the_id() {
     assert_eq!(status, 504);
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     let line = host.logged(body["id"].as_str().unwrap());
-    assert!(line.contains("--request-timeout") && line.contains("hostile"), "{line}");
+    assert!(
+        line.contains("--request-timeout") && line.contains("hostile"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -78,11 +84,18 @@ fn after_its_answer_a_guest_has_only_so_much_time() {
         (answer.status == 200 && answer.body == "answered") || answer.status == 504,
         "{answer:?}"
     );
-    assert_eq!(host.get("/count").status, 200, "others are answered meanwhile");
+    assert_eq!(
+        host.get("/count").status,
+        200,
+        "others are answered meanwhile"
+    );
     host.logged("an instance took too long and was stopped");
     let started = Instant::now();
     while host.get("/fine").status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(60), "it is answered again");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "it is answered again"
+        );
     }
 }
 
@@ -98,7 +111,9 @@ fn instances_are_bounded_and_the_queue_too() {
         "3s",
     ]);
     std::thread::scope(|scope| {
-        let spinning: Vec<_> = (0..2).map(|_| scope.spawn(|| host.get("/spin").status)).collect();
+        let spinning: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| host.get("/spin").status))
+            .collect();
         let started = Instant::now();
         let refused = loop {
             let answer = host.get("/fine");
@@ -107,11 +122,22 @@ fn instances_are_bounded_and_the_queue_too() {
             }
             assert!(started.elapsed() < Duration::from_secs(60));
         };
-        assert!(refused.body.contains(r#""code":"busy""#), "{}", refused.body);
+        assert!(
+            refused.body.contains(r#""code":"busy""#),
+            "{}",
+            refused.body
+        );
         assert_eq!(refused.headers["retry-after"], "1");
         let line = host.logged("see --max-instances");
-        assert!(line.contains("--queue-timeout") && line.contains("hostile"), "{line}");
-        assert_eq!(host.get("/count").status, 200, "another component has its own");
+        assert!(
+            line.contains("--queue-timeout") && line.contains("hostile"),
+            "{line}"
+        );
+        assert_eq!(
+            host.get("/count").status,
+            200,
+            "another component has its own"
+        );
         for status in spinning {
             assert_eq!(status.join().unwrap(), 504);
         }
@@ -143,7 +169,9 @@ fn tables_cannot_be_filled_without_end() {
     let line = host.logged("see --max-instance-resources");
     assert!(line.contains("hostile"), "{line}");
     let told = host.log_lines();
-    let told = told.iter().filter(|line| line.contains("see --max-instance-resources"));
+    let told = told
+        .iter()
+        .filter(|line| line.contains("see --max-instance-resources"));
     assert_eq!(told.count(), 3, "each time");
 }
 
@@ -151,7 +179,11 @@ fn tables_cannot_be_filled_without_end() {
 fn one_call_cannot_hand_over_everything() {
     let app = Application::hostile("");
     let host = app.start(&["--max-host-call", "1000000"]);
-    assert_eq!(host.get("/call?500000").body, "refused", "there is no such variable");
+    assert_eq!(
+        host.get("/call?500000").body,
+        "refused",
+        "there is no such variable"
+    );
     let (status, _) = beside(&host, "/call?2000000");
     assert_eq!(status, 500);
     host.logged("see --max-host-call");
@@ -182,10 +214,18 @@ fn headers_of_a_component_are_bounded() {
     let authority = upstream.address.to_string();
     assert_eq!(host.post("/large-header?9000", &authority).body, "200");
     let refused = host.post("/large-header?11000", &authority).body;
-    assert!(refused.starts_with("refused: HeaderError::SizeExceeded"), "{refused}");
+    assert!(
+        refused.starts_with("refused: HeaderError::SizeExceeded"),
+        "{refused}"
+    );
     assert_eq!(upstream.requests(), 1);
     let answer = host.get("/answer?large-header=9000");
     assert_eq!((answer.status, answer.headers["x"].len()), (200, 9000));
     let answer = host.get("/answer?large-header=11000");
-    assert!(answer.body.starts_with("refused: HeaderError::SizeExceeded"), "{answer:?}");
+    assert!(
+        answer
+            .body
+            .starts_with("refused: HeaderError::SizeExceeded"),
+        "{answer:?}"
+    );
 }

@@ -40,8 +40,13 @@ fn the_host_s_times_hold_whatever_the_guest_asks_for() {
 
     let half = halting(HALF);
     let host = app.start(&["--outbound-between-bytes-timeout", "200ms"]);
-    let answer = host.post("/impatient?3600000", &format!("http://{}/", half.address)).body;
-    assert!(answer.contains("body: ErrorCode::ConnectionReadTimeout"), "{answer}");
+    let answer = host
+        .post("/impatient?3600000", &format!("http://{}/", half.address))
+        .body;
+    assert!(
+        answer.contains("body: ErrorCode::ConnectionReadTimeout"),
+        "{answer}"
+    );
     host.logged("see --outbound-between-bytes-timeout");
     assert_eq!(host.get("/count").status, 200);
 }
@@ -51,9 +56,14 @@ fn a_guest_may_ask_for_shorter_times() {
     let app = open();
     let silent = halting("");
     let host = app.start(&[]);
-    let answer = host.post("/impatient?100", &format!("http://{}/", silent.address)).body;
+    let answer = host
+        .post("/impatient?100", &format!("http://{}/", silent.address))
+        .body;
     assert!(answer.contains("ConnectionReadTimeout"), "{answer}");
-    let told = host.log_lines().iter().any(|line| line.contains("--outbound"));
+    let told = host
+        .log_lines()
+        .iter()
+        .any(|line| line.contains("--outbound"));
     assert!(!told, "no bound of the host was exceeded");
 }
 
@@ -87,13 +97,20 @@ fn an_answer_that_is_too_large_is_cut_off() {
     let app = open();
     let host = app.start(&["--max-outbound-response", "1000"]);
     let get = |upstream: &Upstream| {
-        host.post("/parallel?1", &format!("http://{}/", upstream.address)).body
+        host.post("/parallel?1", &format!("http://{}/", upstream.address))
+            .body
     };
     assert_eq!(get(&announced), "x");
     let answer = get(&large);
-    assert!(answer.contains("error: ErrorCode::HttpResponseBodySize(Some(1001))"), "{answer}");
+    assert!(
+        answer.contains("error: ErrorCode::HttpResponseBodySize(Some(1001))"),
+        "{answer}"
+    );
     let answer = get(&endless);
-    assert!(answer.contains("body: ErrorCode::HttpResponseBodySize"), "{answer}");
+    assert!(
+        answer.contains("body: ErrorCode::HttpResponseBodySize"),
+        "{answer}"
+    );
     let line = host.logged("see --max-outbound-response");
     assert!(line.contains("hostile"), "{line}");
     assert_eq!(host.get("/count").status, 200);
@@ -104,7 +121,9 @@ fn a_body_without_an_end_ends_with_its_request() {
     let upstream = Upstream::start(|_, _| Next::Close);
     let app = open();
     let host = app.start(&["--request-timeout", "500ms"]);
-    let status = host.get(&format!("/endless-upload?{}", upstream.address)).status;
+    let status = host
+        .get(&format!("/endless-upload?{}", upstream.address))
+        .status;
     assert_eq!(status, 504);
     assert_eq!(host.get("/count").status, 200);
     assert_eq!(host.get("/fine").status, 200);
@@ -139,7 +158,9 @@ fn requests_of_one_instance_take_turns() {
     let (upstream, most) = crowd(3);
     let app = open();
     let host = app.start(&["--max-instance-outbound-requests", "3"]);
-    let answer = host.post("/parallel?12", &format!("http://{}/", upstream.address)).body;
+    let answer = host
+        .post("/parallel?12", &format!("http://{}/", upstream.address))
+        .body;
     assert_eq!(answer, ["ok"; 12].join("\n"), "all of them are answered");
     assert_eq!(most.load(Ordering::SeqCst), 3);
 }
@@ -149,13 +170,17 @@ fn connections_to_one_host_are_bounded_and_used_again() {
     let (upstream, most) = crowd(2);
     let app = open();
     let host = app.start(&["--max-outbound-connections-per-host", "2"]);
-    let answer = host.post("/parallel?10", &format!("http://{}/", upstream.address)).body;
+    let answer = host
+        .post("/parallel?10", &format!("http://{}/", upstream.address))
+        .body;
     assert_eq!(answer, ["ok"; 10].join("\n"));
     assert_eq!(most.load(Ordering::SeqCst), 2);
     assert_eq!(upstream.connections(), 2);
     // Another host is not in that queue.
     let other = Upstream::answering("other");
-    let answer = host.post("/parallel?1", &format!("http://{}/", other.address)).body;
+    let answer = host
+        .post("/parallel?1", &format!("http://{}/", other.address))
+        .body;
     assert_eq!(answer, "other");
 }
 
@@ -197,7 +222,9 @@ fn idle_connections_make_room_for_others() {
     let host = app.start(&["--max-outbound-connections", "1"]);
     for _ in 0..3 {
         for (upstream, body) in [(&one, "one"), (&two, "two")] {
-            let answer = host.post("/parallel?1", &format!("http://{}/", upstream.address)).body;
+            let answer = host
+                .post("/parallel?1", &format!("http://{}/", upstream.address))
+                .body;
             assert_eq!(answer, body);
         }
     }

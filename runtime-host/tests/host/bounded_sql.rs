@@ -59,15 +59,26 @@ fn statements_are_bounded_in_every_way() {
         (&much, "exceeds limit of 100000 bytes", "--max-sql-result"),
         (&long, "statement too long", "--max-sql-statement"),
         ("SELECT zeroblob(60000)", "too big", "--max-sql-value"),
-        ("INSERT INTO t VALUES (randomblob(60000))", "too big", "--max-sql-value"),
-        ("SELECT length(printf('%.*c', 60000, 'x'))", "too big", "--max-sql-value"),
+        (
+            "INSERT INTO t VALUES (randomblob(60000))",
+            "too big",
+            "--max-sql-value",
+        ),
+        (
+            "SELECT length(printf('%.*c', 60000, 'x'))",
+            "too big",
+            "--max-sql-value",
+        ),
     ] {
         let answers = sql(&host, &[statement, "SELECT 1"]);
         assert!(answers[0].contains(error), "{flag}: {answers:?}");
         assert_eq!(answers[1], "1", "the connection is of use afterwards");
         let line = host.logged(&format!("see {flag}"));
         assert!(line.contains("probe"), "{line}");
-        assert!(!line.contains("SELECT"), "no statement goes to the log: {line}");
+        assert!(
+            !line.contains("SELECT"),
+            "no statement goes to the log: {line}"
+        );
     }
     let many = format!("{COUNTING} SELECT i FROM n LIMIT 100");
     assert_eq!(sql(&host, &[&many])[0].split(' ').count(), 100);
@@ -100,7 +111,10 @@ fn connections_to_a_database_are_bounded() {
         "{answer}"
     );
     let line = host.logged("see --max-database-connections");
-    assert!(line.contains("hostile") && line.contains("default"), "{line}");
+    assert!(
+        line.contains("hostile") && line.contains("default"),
+        "{line}"
+    );
     assert_eq!(sql(&host, &["SELECT 1"]), ["1"], "they were given back");
 }
 

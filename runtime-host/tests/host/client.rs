@@ -46,7 +46,10 @@ impl<S: Read + Write> Client<S> {
 
     /// The answer to a request, if the connection is not closed before it.
     pub fn get(&mut self, path: &str) -> Option<Answer> {
-        self.0.get_mut().write_all(head("GET", path, "").as_bytes()).ok()?;
+        self.0
+            .get_mut()
+            .write_all(head("GET", path, "").as_bytes())
+            .ok()?;
         self.try_read()
     }
 

@@ -10,7 +10,13 @@ fn there_is_nothing_outside() {
     let host = Host::start(app.command().env("SECRET", "s"));
     let answer = host.get("/outside");
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
-    for file in ["/etc/passwd", "/proc/self/environ", "spin.toml", ".spin/sqlite_db.db", "../"] {
+    for file in [
+        "/etc/passwd",
+        "/proc/self/environ",
+        "spin.toml",
+        ".spin/sqlite_db.db",
+        "../",
+    ] {
         let answer = host.get(&format!("/file?{file}")).body;
         assert!(!answer.starts_with("read"), "{file}: {answer}");
     }
@@ -148,10 +154,20 @@ fn private_addresses_are_found_in_every_notation() {
         "self.alt",
     ] {
         let answer = fetch(&host, &format!("http://{name}:{port}/"));
-        assert!(answer.contains("DestinationIpProhibited"), "{name}: {answer}");
+        assert!(
+            answer.contains("DestinationIpProhibited"),
+            "{name}: {answer}"
+        );
     }
     // Other notations of 127.0.0.1, which the resolver may know or not.
-    for name in ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.0.0.1", "017700000001"] {
+    for name in [
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "0x7f.0.0.1",
+        "017700000001",
+    ] {
         let answer = fetch(&host, &format!("http://{name}:{port}/"));
         assert!(
             answer.contains("DestinationIpProhibited")
@@ -179,7 +195,8 @@ fn no_statement_reaches_another_file() {
     let host = app.start(&[]);
     let other = app.path().join("other.db");
     let made = rusqlite::Connection::open(&other).unwrap();
-    made.execute_batch("CREATE TABLE secret (v); INSERT INTO secret VALUES ('s3cret')").unwrap();
+    made.execute_batch("CREATE TABLE secret (v); INSERT INTO secret VALUES ('s3cret')")
+        .unwrap();
     let path = other.display().to_string();
     let stolen = app.path().join("stolen.db").display().to_string();
     for statement in [
@@ -216,8 +233,14 @@ fn no_statement_reaches_another_file() {
         "DELETE FROM sqlite_schema".to_owned(),
         "SELECT sqlite_log(1, 'x')".to_owned(),
     ] {
-        let answers = sql(&host, &[&statement, "SELECT v FROM o.secret", "SELECT v FROM secret"]);
-        assert!(!answers.join("\n").contains("s3cret"), "{statement}: {answers:?}");
+        let answers = sql(
+            &host,
+            &[&statement, "SELECT v FROM o.secret", "SELECT v FROM secret"],
+        );
+        assert!(
+            !answers.join("\n").contains("s3cret"),
+            "{statement}: {answers:?}"
+        );
         let harmless = statement.contains("sqlite_log") || statement.contains("dbstat");
         assert!(
             answers[0].starts_with("error: Error::Io(") || harmless,
@@ -283,7 +306,10 @@ fn no_setting_breaks_what_others_rely_on() {
     for (function, value) in [("journal_mode", "DELETE"), ("locking_mode", "EXCLUSIVE")] {
         let statement = format!("SELECT * FROM pragma_{function}('{value}')");
         let answers = sql(&host, &[&statement]);
-        assert!(answers[0].starts_with("error: "), "{statement}: {answers:?}");
+        assert!(
+            answers[0].starts_with("error: "),
+            "{statement}: {answers:?}"
+        );
     }
     // What a connection may set for itself ends with it.
     sql(
@@ -319,7 +345,10 @@ fn no_setting_breaks_what_others_rely_on() {
             "INSERT INTO t VALUES (2)",
         ],
     );
-    assert_eq!(answers[..10], ["2", "1", "0", "1000", "-2000", "0", "0", "0", "1", "wal"]);
+    assert_eq!(
+        answers[..10],
+        ["2", "1", "0", "1000", "-2000", "0", "0", "0", "1", "wal"]
+    );
     assert_eq!(answers[13], "");
 }
 
@@ -337,7 +366,10 @@ fn the_schema_cannot_be_made_to_trick_others() {
             "SELECT * FROM w",
         ],
     );
-    assert!(answers[1].contains("authoriz") || answers[2].contains("authoriz"), "{answers:?}");
+    assert!(
+        answers[1].contains("authoriz") || answers[2].contains("authoriz"),
+        "{answers:?}"
+    );
     assert!(answers[4].starts_with("error: "), "{answers:?}");
 }
 
@@ -374,11 +406,19 @@ fn a_lock_ends_with_the_instance_that_held_it_however_that_ends() {
     let host = app.start(&["--request-timeout", "500ms", "--sql-timeout", "1h"]);
     sql(&host, &["CREATE TABLE t (v)"]);
     for (how, status) in [("trap", 500), ("spin", 504), ("wait", 504), ("query", 504)] {
-        assert_eq!(host.post(&format!("/transaction?{how}"), &url).status, status, "{how}");
+        assert_eq!(
+            host.post(&format!("/transaction?{how}"), &url).status,
+            status,
+            "{how}"
+        );
         let mut client = Client::connect(host.address);
         let script = format!("INSERT INTO t VALUES ('{how}')\nSELECT v FROM t WHERE v = 'hostile'");
         client.write(crate::client::head("POST", "/sql", &script).as_bytes());
-        assert_eq!(client.read().body, "\n", "{how}: written at once, and the rest is undone");
+        assert_eq!(
+            client.read().body,
+            "\n",
+            "{how}: written at once, and the rest is undone"
+        );
     }
     assert_eq!(sql(&host, &["SELECT count(*) FROM t"]), ["4"]);
 }
@@ -407,11 +447,18 @@ fn odd_answers_are_refused_or_cut_and_the_connection_stays_in_step() {
         assert!(!answer.headers.contains_key("c"), "{header}: {answer:?}");
     }
     for (status, expected) in [(299, 299), (599, 599), (999, 999)] {
-        assert_eq!(host.get(&format!("/answer?status={status}")).status, expected);
+        assert_eq!(
+            host.get(&format!("/answer?status={status}")).status,
+            expected
+        );
     }
     for status in [0, 99, 1000, 65535] {
         let answer = host.get(&format!("/answer?status={status}"));
-        assert_eq!((answer.status, answer.body.as_str()), (200, "refused"), "{status}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "refused"),
+            "{status}"
+        );
     }
     for status in [100, 101, 103] {
         let answer = host.get(&format!("/answer?status={status}"));
@@ -438,7 +485,10 @@ fn an_answer_without_an_end_is_cut_and_a_body_that_is_not_read_harms_nobody() {
     let app = Application::hostile("");
     let host = app.start(&["--request-timeout", "500ms", "--max-instances", "1"]);
     let mut client = Client::connect(host.address);
-    assert!(client.get("/answer?endless").is_none(), "it does not end as answers do");
+    assert!(
+        client.get("/answer?endless").is_none(),
+        "it does not end as answers do"
+    );
     assert_eq!(host.get("/count").status, 200);
 
     let body = "x".repeat(1 << 20);
@@ -448,5 +498,9 @@ fn an_answer_without_an_end_is_cut_and_a_body_that_is_not_read_harms_nobody() {
     let mut client = Client::connect(host.address);
     client.write(crate::client::head("POST", "/unread", &body).as_bytes());
     assert_eq!(client.read().body, "unread");
-    assert_eq!(client.get("/count").unwrap().status, 200, "on the same connection");
+    assert_eq!(
+        client.get("/count").unwrap().status,
+        200,
+        "on the same connection"
+    );
 }
