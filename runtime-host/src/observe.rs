@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use crate::access_log::{AccessLog, Style};
 use crate::fault::{Faults, Result};
@@ -44,7 +45,8 @@ pub(crate) struct Observe {
 
     /// The directory for what components print, or "" for none [default: logs
     /// in the state directory].
-    #[arg(short = 'L', long, env = "SPIN_LOG_DIR", value_name = "DIRECTORY")]
+    #[arg(short = 'L', long, env = "SPIN_LOG_DIR", value_name = "DIRECTORY",
+          value_parser = OsStringValueParser::new().map(PathBuf::from))]
     log_dir: Option<PathBuf>,
 
     /// Empty the files of what components have printed first.

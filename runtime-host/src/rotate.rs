@@ -202,7 +202,7 @@ mod tests {
         one.write(b"444\n").unwrap();
         two.write(b"555\n").unwrap();
         let all: String = (1..=3).rev().map(|n| read(&one.numbered(n))).collect();
-        let all = all + &read(&path);
+        let all = all + read(&path).as_str();
         for line in ["111", "222", "333", "444", "555"] {
             assert_eq!(all.matches(line).count(), 1, "{line} in {all}");
         }
