@@ -36,6 +36,8 @@ mod logging;
 pub mod manifest;
 mod metrics;
 mod observe;
+#[cfg(unix)]
+mod open_files;
 mod outbound;
 mod refusal;
 mod request_id;

@@ -207,6 +207,24 @@ pub(crate) struct Sqlite {
 const MAX_SQL_BYTES: i64 = 1_000_000_000;
 
 impl Limits {
+    /// The files that everything may have open at most, all bounds taken
+    /// together.
+    pub(crate) fn open_files(&self) -> usize {
+        /// Of one connection to a database: itself, its log and shared memory.
+        const FILES_OF_DATABASE: usize = 3;
+        /// Logs, listeners, components.
+        const OTHERS: usize = 64;
+        self.clients
+            .max_connections
+            .saturating_add(self.outbound.max_outbound_connections)
+            .saturating_add(
+                self.sqlite
+                    .max_database_connections
+                    .saturating_mul(FILES_OF_DATABASE),
+            )
+            .saturating_add(OTHERS)
+    }
+
     /// Of clients.
     pub(crate) fn clients(&self) -> server::Bounds {
         let clients = &self.clients;
@@ -279,6 +297,59 @@ impl Limits {
             statement_bytes: sqlite.max_sql_statement,
             value_bytes: sqlite.max_sql_value,
             connections: sqlite.max_database_connections,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::bound::Bound;
+
+    /// The flags, with what they are if they are not given.
+    fn flags() -> BTreeMap<String, String> {
+        let command = Limits::augment_args(clap::Command::new("limits"));
+        command
+            .get_arguments()
+            .map(|argument| {
+                let flag = argument.get_long().expect("each is a flag");
+                let default = argument
+                    .get_default_values()
+                    .first()
+                    .expect("each has a default");
+                (format!("--{flag}"), default.to_string_lossy().into_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_has_every_flag_with_its_default_and_no_other() {
+        let documentation = include_str!("../../docs/runtime-host.md");
+        let (_, bounds) = documentation
+            .split_once("\n## Bounds\n")
+            .expect("there is a section");
+        let (bounds, _) = bounds.split_once("\n## ").expect("there is another one");
+        let mut documented = BTreeMap::new();
+        for row in bounds.lines().filter(|line| line.starts_with("| `--")) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [flag, default, what] = cells[..] else {
+                panic!("not three cells: {row}");
+            };
+            assert!(!what.is_empty(), "{row}");
+            let default = default.split(' ').next().unwrap_or_default();
+            let double = documented.insert(flag.trim_matches('`').to_owned(), default.to_owned());
+            assert!(double.is_none(), "{flag} is there twice");
+        }
+        assert_eq!(documented, flags());
+    }
+
+    #[test]
+    fn every_bound_that_is_logged_is_a_flag() {
+        let flags = flags();
+        for bound in Bound::ALL {
+            assert!(flags.contains_key(bound.flag()), "{}", bound.flag());
         }
     }
 }

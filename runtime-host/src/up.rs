@@ -15,6 +15,8 @@ use crate::fault::{Collector, Faults, Result};
 use crate::handover::{Offer, Predecessor};
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
+#[cfg(unix)]
+use crate::open_files;
 use crate::shutdown::{self, Phase, Signals, Trigger};
 use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
@@ -48,6 +50,8 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     tokio::spawn(logging::reopening()?);
     trace::start(args.limits.outbound())?;
     let access_log = observe.access_log()?;
+    #[cfg(unix)]
+    open_files::allow(args.limits.open_files());
     let mut variables = variables(&args, &manifest, config.variables)?;
     let tls = tls(&args.tls, &manifest)?;
     if args.build {

@@ -120,7 +120,7 @@ fn an_answer_of_a_component_is_never_taken_for_the_host_s() {
 #[test]
 fn a_head_that_does_not_end_is_408_and_an_idle_connection_just_closed() {
     let app = Application::probe("");
-    let host = app.start(&["--head-timeout", "300ms"]);
+    let host = app.start(&["--head-timeout", "500ms"]);
     // Byte after byte: only the whole head counts.
     let slow = tcp(host.address);
     let writer = slow.try_clone().unwrap();

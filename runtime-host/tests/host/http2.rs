@@ -109,6 +109,16 @@ async fn what_is_too_large_or_too_slow_is_refused() {
         "{refused:?}"
     );
 
+    let mut many = request("GET", "/count", "");
+    for number in 0..101 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+        many.headers_mut().insert(name, "y".parse().unwrap());
+    }
+    sender.ready().await.unwrap();
+    let (status, body) = whole(sender.send_request(many).await.unwrap()).await;
+    assert_eq!(status, 431);
+    assert!(body.contains(r#""code":"headers_too_large""#), "{body}");
+
     // A body that never ends.
     let slow = http2_with_endless_body(host.address, &keys).await;
     assert_eq!(slow, 408);

@@ -21,9 +21,9 @@ pub fn odd(query: &str) -> Result<Response, ErrorCode> {
             }
         }
         "header" => {
-            let (name, value) = value.split_once(':').unwrap_or((value, ""));
+            let pair = value.replace("%0D", "\r").replace("%0A", "\n").replace("%20", " ");
+            let (name, value) = pair.split_once(':').unwrap_or((&pair, ""));
             let fields = Fields::new();
-            let value = value.replace("%0D", "\r").replace("%0A", "\n");
             match fields.append(name, value.as_bytes()) {
                 Ok(()) => {
                     let (response, body) = with_body(fields);

@@ -63,6 +63,7 @@ pub async fn endless(authority: &str) -> String {
         request.set_method(&Method::Post),
         request.set_scheme(Some(&Scheme::Http)),
         request.set_authority(Some(authority)),
+        request.set_path_with_query(Some("/")),
     ];
     if set.iter().any(Result::is_err) {
         return "refused".to_owned();
@@ -93,6 +94,7 @@ pub async fn large_header(bytes: usize, authority: &str) -> String {
         let refused = |()| ErrorCode::HttpRequestUriInvalid;
         request.set_scheme(Some(&Scheme::Http)).map_err(refused)?;
         request.set_authority(Some(authority)).map_err(refused)?;
+        request.set_path_with_query(Some("/")).map_err(refused)?;
         spin_sdk::wasip3::spawn(async move {
             let _ = body.stream_writer.write_all(Vec::new()).await;
             drop(body.stream_writer);
