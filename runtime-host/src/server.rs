@@ -186,10 +186,10 @@ async fn http_1(
     client: SocketAddr,
 ) -> Result<(), String> {
     let requests = Requests::new();
-    let service = service_fn(|mut request| {
+    let service = service_fn(|request| {
         let begun = requests.begin();
         let requests = &requests;
-        let mut watch = site.observer.begin(&mut request, client);
+        let mut watch = site.observer.begin(&request, client);
         async move {
             let mut response = answer(site, request, client, &mut watch).await;
             watch.answered(&mut response);
@@ -228,10 +228,10 @@ async fn http_2(
     // more of them worked at than one that does not.
     let streams = usize::try_from(site.bounds.streams).unwrap_or(usize::MAX);
     let running = Arc::new(Semaphore::new(streams.min(Semaphore::MAX_PERMITS)));
-    let service = service_fn(|mut request| {
+    let service = service_fn(|request| {
         let begun = requests.begin();
         let site = Arc::clone(site);
-        let mut watch = site.observer.begin(&mut request, client);
+        let mut watch = site.observer.begin(&request, client);
         let permit = Arc::clone(&running).try_acquire_owned();
         async move {
             let form = Form::wanted(request.headers());

@@ -38,8 +38,8 @@ impl Observer {
         }
     }
 
-    /// Begins to watch `request`, which is given its id as a header.
-    pub fn begin<B>(&self, request: &mut Request<B>, client: SocketAddr) -> Watch {
+    /// Begins to watch `request`.
+    pub fn begin<B>(&self, request: &Request<B>, client: SocketAddr) -> Watch {
         let headers = request.headers();
         let id = RequestId::of(headers);
         let method = Method::of(request.method());
@@ -57,12 +57,10 @@ impl Observer {
                 trace_id,
             })
         });
-        let header = id.header();
-        request.headers_mut().insert(X_REQUEST_ID, header.clone());
         Watch {
             begun: Instant::now(),
             id,
-            header,
+            header: id.header(),
             method,
             route: Arc::clone(&self.unrouted),
             status: None,
@@ -78,11 +76,13 @@ impl Observer {
         watch.route = Arc::clone(&self.own);
     }
 
-    /// The request is for the component that `found` tells.
+    /// The request is for the component that `found` tells, which gets its id
+    /// among the `headers`.
     pub fn routed(&self, watch: &mut Watch, found: &Found<'_>, headers: &mut HeaderMap) {
         if let Some(route) = self.routes.get(found.index) {
             watch.route = Arc::clone(route);
         }
+        headers.insert(X_REQUEST_ID, watch.header.clone());
         if let Some(span) = &watch.span {
             let route = &watch.route;
             span.routed(watch.method, route.route(), route.component(), headers);
