@@ -17,7 +17,11 @@ const SERVICE_CHAINING_SUFFIX: &str = ".spin.internal";
 
 /// The hosts of one component.
 #[derive(Debug, Clone, Default)]
-pub struct AllowedHosts(Vec<Entry>);
+pub struct AllowedHosts {
+    entries: Vec<Entry>,
+    /// How each is written in the manifest.
+    written: Vec<String>,
+}
 
 /// What a request is about to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,21 +75,32 @@ impl AllowedHosts {
     /// Every entry that is not one.
     pub fn parse(entries: &[String], variables: &Variables) -> Result<Self> {
         let mut faults = Collector::default();
-        let mut parsed = Vec::new();
+        let mut parsed = Self::default();
         for entry in entries {
             let place = format!("allowed_outbound_hosts: {entry:?}: ");
             let one = one_entry(entry, variables).map_err(|f| f.prefixed(place));
-            parsed.extend(faults.keep(one).flatten());
+            if let Some(one) = faults.keep(one).flatten() {
+                parsed.entries.push(one);
+                parsed.written.push(entry.clone());
+            }
         }
-        faults.finish_with(Self(parsed))
+        faults.finish_with(parsed)
+    }
+
+    /// The entries, as the manifest writes them.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        self.written.iter().map(String::as_str)
     }
 
     /// Whether some entry allows `destination`.
     pub fn allows(&self, destination: Destination<'_>) -> bool {
-        let Ok(host) = Host::parse(destination.host) else {
-            return false;
-        };
-        self.0.iter().any(|entry| {
+        self.find(destination).is_some()
+    }
+
+    /// The number of the first entry that allows `destination`.
+    pub fn find(&self, destination: Destination<'_>) -> Option<usize> {
+        let host = Host::parse(destination.host).ok()?;
+        self.entries.iter().position(|entry| {
             entry.scheme.allows(destination.scheme)
                 && entry.host.allows(&host)
                 && entry.port.allows(destination)
@@ -94,7 +109,12 @@ impl AllowedHosts {
 
     /// Whether the component may call its own application.
     pub fn allows_self(&self) -> bool {
-        self.0.iter().any(|entry| {
+        self.find_self().is_some()
+    }
+
+    /// The number of the first entry that allows that.
+    pub fn find_self(&self) -> Option<usize> {
+        self.entries.iter().position(|entry| {
             (entry.scheme.allows("http") || entry.scheme.allows("https"))
                 && matches!(entry.host, HostRule::Any | HostRule::ToSelf)
         })

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::dispatch::RequestId;
+use crate::request_id::RequestId;
 
 const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";

@@ -18,10 +18,12 @@ use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::instance::{Grants, InstanceLimits};
 use crate::manifest::{Component, DependencySource, Manifest};
+use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Databases, Place, SqliteLimits};
+use crate::sqlite::{Database, Databases, Location, SqliteLimits};
+use crate::stdio::OutputSettings;
 use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
@@ -30,7 +32,7 @@ pub struct Settings {
     /// For what belongs to no database.
     pub state_directory: PathBuf,
     /// Where each database is that there can be.
-    pub databases: BTreeMap<String, Place>,
+    pub databases: BTreeMap<String, Location>,
     /// Compiled components, if they are kept.
     pub cache: Option<Cache>,
     /// What bounds the instances of each component.
@@ -43,8 +45,8 @@ pub struct Settings {
     pub sqlite: SqliteLimits,
     /// Threads that serve connections.
     pub threads: usize,
-    /// Whether what components print is logged.
-    pub log_output: bool,
+    /// Where what components print goes.
+    pub outputs: OutputSettings,
 }
 
 /// A running application.
@@ -338,9 +340,12 @@ impl Granting<'_> {
             .get(id)
             .cloned()
             .ok_or_else(|| Faults::one("variables: there are none"))?;
+        let allowed = allowed.unwrap_or_default();
+        let outputs = faults.keep(self.settings.outputs.of(id));
         let outbound = outbound::Grant {
             component: Arc::clone(&id_arc),
-            allowed: allowed.unwrap_or_default(),
+            metrics: metrics::Outbound::new(id, allowed.written()),
+            allowed,
             reach: reach.unwrap_or(Reach::Public),
             client: Arc::clone(&self.client),
         };
@@ -355,7 +360,8 @@ impl Granting<'_> {
             databases: Arc::new(databases.unwrap_or_default()),
             outbound: Arc::new(outbound),
             limits: self.settings.instance,
-            log_output: self.settings.log_output,
+            outputs: outputs.unwrap_or_default(),
+            metrics: metrics::Component::new(id),
         })
     }
 }

@@ -17,9 +17,10 @@ use crate::cli;
 use crate::fault::{Collector, Faults, Result};
 use crate::interval;
 use crate::manifest::{self, BackupSettings, Manifest};
+use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::sqlite::copy::{self, Check, CopyError, Source};
-use crate::sqlite::{Database, FileDatabase, Lock, LockError, Place};
+use crate::sqlite::{Database, FileDatabase, Location, Lock, LockError};
 use crate::variables::Variables;
 
 /// Under the state directory, unless the manifest says.
@@ -274,14 +275,18 @@ impl Plan {
             let began = Instant::now();
             next = began + self.every;
             match self.once(name, database, shutdown).await {
-                Ok(path) => tracing::info!(
-                    database = name,
-                    "backed up to {} in {:?}",
-                    path.display(),
-                    began.elapsed()
-                ),
+                Ok(path) => {
+                    metrics::backup(name, true);
+                    tracing::info!(
+                        database = name,
+                        "backed up to {} in {:?}",
+                        path.display(),
+                        began.elapsed()
+                    );
+                }
                 Err(CopyError::Stopped) => return,
                 Err(CopyError::Failed(why)) => {
+                    metrics::backup(name, false);
                     tracing::error!(database = name, "the backup failed: {why}");
                     next = began + self.every.min(RETRY);
                 }
@@ -326,8 +331,8 @@ pub(crate) fn now(args: &cli::Backup) -> Result<()> {
     let mut is_any = false;
     for (name, place) in &places.databases {
         let path = match place {
-            Place::File(path) => path,
-            Place::Server(server) => {
+            Location::File(path) => path,
+            Location::Server(server) => {
                 faults.push(format!(
                     "{name} is with {server}, and is backed up by the server's own means"
                 ));

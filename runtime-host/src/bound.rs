@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::metrics;
+
 /// A bound, by the flag that sets it. Each is a row of the table in
 /// docs/runtime-host.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +144,7 @@ impl Bound {
     /// Logs that `component`, or a client if that is empty, is over the bound.
     pub fn exceeded(self, component: &str, what: fmt::Arguments<'_>) {
         let bound = self.flag();
+        metrics::bound_hit(bound);
         let Some(unlogged) = THROTTLE.pass(bound, component) else {
             return;
         };

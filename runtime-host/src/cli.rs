@@ -12,10 +12,11 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::observe::Observe;
 use crate::runtime_config::{self, RuntimeConfig};
-use crate::sqlite::Place;
+use crate::sqlite::Location;
 use crate::variables::Argument;
-use crate::{backup, build, devnet, manifest, restore, up};
+use crate::{backup, build, devnet, logging, manifest, restore, up};
 
 /// Runs Spin applications of HTTP components on wasmtime.
 #[derive(Debug, Parser)]
@@ -72,7 +73,7 @@ pub(crate) struct Places {
     /// For what belongs to no database.
     pub(crate) directory: PathBuf,
     /// Every database there can be.
-    pub(crate) databases: BTreeMap<String, Place>,
+    pub(crate) databases: BTreeMap<String, Location>,
 }
 
 impl State {
@@ -164,7 +165,8 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) build: bool,
 
-    /// Print only the address, neither routes nor what components print.
+    /// Print only the address, neither routes nor the address of metrics, and log
+    /// nothing of what components print.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -179,6 +181,9 @@ pub(crate) struct Up {
     /// Compile components at each start.
     #[arg(long)]
     pub(crate) no_cache: bool,
+
+    #[command(flatten, next_help_heading = "Observability")]
+    pub(crate) observe: Observe,
 
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) limits: Limits,
@@ -274,6 +279,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::restore(&args),
         Command::Build(from) => manifest::load(&from.path).and_then(|m| build::build(&m)),
     };
+    logging::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(faults) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::bound::Bound;
 use crate::shutdown::{Phase, Shutdown};
+use crate::watch::Watch;
 
 /// How long a client may take to say goodbye on a connection without requests.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -159,14 +160,25 @@ impl Drop for Begun {
 /// The body of an answer, with whose end its request is finished.
 pub struct Answer {
     body: WasiBody,
+    watch: Option<Watch>,
     _begun: Begun,
 }
 
 impl Answer {
-    /// The answer to `begun`.
-    pub fn new(body: WasiBody, begun: Begun) -> Self {
+    /// The answer to `begun`, as which it is noted in `watch`.
+    pub fn new(body: WasiBody, begun: Begun, watch: Watch) -> Self {
         Self {
             body,
+            watch: Some(watch),
+            _begun: begun,
+        }
+    }
+
+    /// The answer to `begun`, after what was noted of it was lost.
+    pub fn unwatched(body: WasiBody, begun: Begun) -> Self {
+        Self {
+            body,
+            watch: None,
             _begun: begun,
         }
     }
@@ -180,7 +192,11 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (Some(Ok(frame)), Some(watch)) = (&frame, &mut self.watch) {
+            watch.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,7 +7,8 @@ use devnet::{Devnet, Options};
 use indexmap::IndexMap;
 
 use crate::fault::{Collector, Faults, Result};
-use crate::logging;
+use crate::logging::{self, Format};
+use crate::rotate::Rotation;
 use crate::shutdown::Signals;
 use crate::template::Template;
 use crate::variables::{Origin, Variables};
@@ -59,7 +60,7 @@ pub async fn start(options: Options) -> Result<(Devnet, Access)> {
 ///
 /// As [`start`].
 pub async fn run(options: Options) -> Result<()> {
-    logging::start(None, None)?;
+    logging::start(None, None, Format::Text, Rotation::NEVER)?;
     let mut signals = Signals::install()?;
     let (devnet, access) = start(options).await?;
     access.print();

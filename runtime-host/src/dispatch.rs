@@ -5,11 +5,9 @@
 //! ever giving way; an instance that traps or overruns is thrown away, and the
 //! next request gets another.
 
-use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -28,8 +26,11 @@ use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
 
 use crate::bound::{self, Bound};
 use crate::instance::{Grants, StoreData};
+use crate::metrics::{self, Live, Stopped};
+use crate::request_id::RequestId;
 use crate::shards;
 use crate::sqlite::Sessions;
+use crate::trace::Span;
 
 /// How much later than a request's deadline it is answered at the latest, if
 /// its instance does not tell of the deadline itself.
@@ -60,26 +61,6 @@ pub enum Failure {
     Timeout,
     /// It trapped, or answered with an error instead of a response.
     Failed,
-}
-
-/// Names a request in the log and in the answer to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u64);
-
-impl RequestId {
-    /// An id that no other request has, of this process or, most likely, of an
-    /// earlier one.
-    pub fn next() -> Self {
-        static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        Self(START.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 /// A component ready to answer requests.
@@ -133,6 +114,7 @@ impl Runner {
     pub async fn run(
         &self,
         id: RequestId,
+        span: Option<Span>,
         request: Request<WasiBody>,
     ) -> Result<Response<WasiBody>, Failure> {
         let started = Instant::now();
@@ -145,6 +127,7 @@ impl Runner {
         })?;
         let data = RequestNote {
             id,
+            span,
             deadline: started + timeout,
             permit,
         };
@@ -165,6 +148,7 @@ impl Runner {
             // As many as there are instances in that time, and each is asked for
             // by its id.
             let bound = Bound::RequestTimeout.flag();
+            metrics::bound_hit(bound);
             tracing::warn!(component, %id, bound, "no answer within {timeout:?}; see {bound}");
             return Err(Failure::Timeout);
         }
@@ -186,6 +170,14 @@ impl Runner {
     }
 
     async fn permit(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        let _waiting = self.handlers[shards::place()]
+            .state()
+            .grants
+            .metrics
+            .waits();
         let permit = Arc::clone(&self.permits).acquire_owned();
         tokio::time::timeout(timeout.min(self.bounds.queue_timeout), permit)
             .await
@@ -198,6 +190,7 @@ impl Runner {
 #[derive(Debug)]
 pub struct RequestNote {
     id: RequestId,
+    span: Option<Span>,
     deadline: Instant,
     /// Kept by the instance until it is idle or gone: one that has answered and
     /// goes on counts as one, too.
@@ -218,6 +211,7 @@ impl HandlerState for Factory {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
+        let begun = Instant::now();
         let data = StoreData::new(Arc::clone(&self.grants));
         let idle = IdleSessions {
             sessions: Arc::clone(&data.sessions),
@@ -225,7 +219,8 @@ impl HandlerState for Factory {
         };
         let mut store = Store::new(self.pre.engine(), data);
         StoreData::bound(&mut store);
-        let service = self.pre.instantiate_async(&mut store).await?;
+        let service = self.pre.instantiate_async(&mut store).await;
+        let service = service.inspect_err(|_| self.grants.metrics.start_failed())?;
         let note = Arc::new(WorkerNote::default());
         Ok(Instance {
             store,
@@ -241,6 +236,8 @@ impl HandlerState for Factory {
             state: Worker {
                 component: Arc::clone(&self.grants.component),
                 requests: self.bounds.requests_per_instance,
+                answered: AtomicUsize::new(0),
+                live: self.grants.metrics.started(begun),
                 note,
             },
         })
@@ -275,12 +272,14 @@ impl WorkerNote {
         self.current().as_ref().map(|current| current.deadline)
     }
 
-    fn begin(&self, request: RequestNote) {
+    /// Notes another request; gives its span.
+    fn begin(&self, request: RequestNote) -> Option<Span> {
         *self.current() = Some(Current {
             id: request.id,
             deadline: request.deadline,
             permit: Some(request.permit),
         });
+        request.span
     }
 
     /// Nothing of the request is left to do.
@@ -295,6 +294,8 @@ impl WorkerNote {
 struct Worker {
     component: Arc<str>,
     requests: usize,
+    answered: AtomicUsize,
+    live: Live,
     note: Arc<WorkerNote>,
 }
 
@@ -314,13 +315,14 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        store: StoreContextMut<'_, StoreData>,
+        mut store: StoreContextMut<'_, StoreData>,
         request: RequestNote,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data().begin_request();
         let deadline = request.deadline;
-        self.note.begin(request);
+        let span = self.note.begin(request);
+        store.data_mut().begin_request(span);
+        self.answered.fetch_add(1, Ordering::Relaxed);
         let note = Arc::clone(&self.note);
         Box::pin(async move {
             tokio::time::sleep_until(deadline.into()).await;
@@ -329,6 +331,12 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<StoreData>, result: wasmtime::Result<()>) {
+        self.live.stopped(match &result {
+            Ok(()) if self.answered.load(Ordering::Relaxed) >= self.requests => Stopped::Used,
+            Ok(()) => Stopped::Idle,
+            Err(error) if took_too_long(error) => Stopped::Deadline,
+            Err(_) => Stopped::Trap,
+        });
         if let Err(error) = result {
             let component = &*self.component;
             tell(component, &error);
@@ -344,6 +352,12 @@ impl WorkerState for Worker {
     }
 }
 
+/// wasmtime has no type for this.
+fn took_too_long(error: &wasmtime::Error) -> bool {
+    const TIME: &str = "guest timed out";
+    format!("{error:#}") == TIME
+}
+
 /// Tells of the bound for which an instance was stopped, if it was.
 fn tell(component: &str, error: &wasmtime::Error) {
     // wasmtime has no types for these.
@@ -352,13 +366,12 @@ fn tell(component: &str, error: &wasmtime::Error) {
         "store handle limit exceeded",
     ];
     const CALL: &str = "fuel allocated for hostcalls has been exhausted";
-    const TIME: &str = "guest timed out";
     let text = format!("{error:#}");
     if RESOURCES.iter().any(|reason| text.contains(reason)) {
         let what = format_args!("an instance wanted more resources than it may hold");
         Bound::InstanceResources.exceeded(component, what);
     }
-    if text == TIME {
+    if took_too_long(error) {
         let what = format_args!("an instance took too long and was stopped");
         Bound::RequestTimeout.exceeded(component, what);
     }

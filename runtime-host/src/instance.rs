@@ -9,9 +9,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::bindings;
 use crate::bound::Bound;
+use crate::metrics;
 use crate::outbound::Hooks;
 use crate::sqlite::{Databases, Sessions};
-use crate::stdio::{Allowance, ComponentOutput, OutputKind};
+use crate::stdio::{Allowance, ComponentOutput, OutputKind, Outputs};
+use crate::trace::Span;
 use crate::variables::{ComponentVariables, LookupError};
 
 /// What bounds one instance.
@@ -52,8 +54,10 @@ pub struct Grants {
     pub outbound: Arc<crate::outbound::Grant>,
     /// What bounds each instance.
     pub limits: InstanceLimits,
-    /// Whether what it prints is logged.
-    pub log_output: bool,
+    /// Where it goes what it prints.
+    pub outputs: Outputs,
+    /// What is counted of it.
+    pub metrics: Arc<metrics::Component>,
 }
 
 /// The data of an instance's store.
@@ -66,6 +70,8 @@ pub struct StoreData {
     hooks: Hooks,
     memory: MemoryLimit,
     output: Arc<Allowance>,
+    /// Of the request that it is at.
+    pub(crate) span: Option<Span>,
 }
 
 impl StoreData {
@@ -79,8 +85,9 @@ impl StoreData {
             .envs(&grants.environment);
         let limits = grants.limits;
         let output = Arc::new(Allowance::new(limits.output_bytes));
-        if grants.log_output {
-            let stream = |kind| ComponentOutput::new(&grants.component, kind, &output);
+        if !grants.outputs.is_nowhere() {
+            let (component, outputs) = (&grants.component, &grants.outputs);
+            let stream = |kind| ComponentOutput::new(component, kind, outputs, &output);
             wasi.stdout(stream(OutputKind::Stdout))
                 .stderr(stream(OutputKind::Stderr));
         }
@@ -100,6 +107,7 @@ impl StoreData {
                 component: Arc::clone(&grants.component),
             },
             output,
+            span: None,
             grants,
         }
     }
@@ -114,7 +122,10 @@ impl StoreData {
     }
 
     /// Begins a request: whatever an earlier one has left open is undone.
-    pub fn begin_request(&self) {
+    /// What it does has `span` as its parent.
+    pub fn begin_request(&mut self, span: Option<Span>) {
+        self.hooks.begin_request(span.clone());
+        self.span = span;
         self.sessions.roll_back();
         self.output.refill(self.grants.limits.output_bytes);
     }

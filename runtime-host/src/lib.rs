@@ -5,6 +5,7 @@
 //! else. What an operator adds (limits, a configuration file, a development
 //! chain) is in [`cli`].
 
+mod access_log;
 mod admission;
 pub mod allowed_hosts;
 mod answers;
@@ -30,13 +31,18 @@ mod headers;
 mod instance;
 mod interval;
 mod limits;
+mod log_writer;
 mod logging;
 pub mod manifest;
+mod metrics;
+mod observe;
 #[cfg(unix)]
 mod open_files;
 mod outbound;
 mod refusal;
+mod request_id;
 mod restore;
+mod rotate;
 pub mod routes;
 mod runtime_config;
 mod schedule;
@@ -48,5 +54,7 @@ mod startup;
 mod stdio;
 pub mod template;
 mod tls;
+mod trace;
 mod up;
 pub mod variables;
+mod watch;

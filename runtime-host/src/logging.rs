@@ -1,13 +1,16 @@
 //! The log: what is written, and where.
 
-use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::fault::{Faults, Result};
+use crate::log_writer::{FLUSH_TIMEOUT, Sink, Writer};
+use crate::rotate::Rotation;
+use crate::tls::Hangup;
 
 /// How much is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +76,37 @@ const QUIETER: &str = "wasmtime=warn,wasmtime_wasi=warn,wasmtime_wasi_http=error
                        wasmtime_internal_cranelift=warn,cranelift_codegen=warn,hyper=warn,\
                        hyper_util=warn,rustls=warn,serde_saphyr=warn";
 
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What writes the log, and what writes other files.
+static WRITERS: OnceLock<Writers> = OnceLock::new();
+
+struct Writers {
+    log: Writer,
+    /// Apart, so that a terminal which hangs keeps nothing from the files.
+    files: Writer,
+    sink: Sink,
+}
+
 /// Begins to log: to `file`, which is appended to, or to stderr. `RUST_LOG`
 /// decides what is written, then `level`, then [`Level::Info`].
 ///
 /// # Errors
 ///
 /// The file cannot be written or `RUST_LOG` is not a filter.
-pub fn start(level: Option<Level>, file: Option<&Path>) -> Result<()> {
+pub fn start(
+    level: Option<Level>,
+    file: Option<&Path>,
+    format: Format,
+    rotation: Rotation,
+) -> Result<()> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
             .map_err(|e| Faults::one(format!("RUST_LOG={directives:?}: {e}")))?,
@@ -88,31 +115,85 @@ pub fn start(level: Option<Level>, file: Option<&Path>) -> Result<()> {
             EnvFilter::new(format!("{level},{QUIETER}"))
         }
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    // A second start, in a test, keeps the first one's log.
-    let _ = match file {
-        Some(path) => builder
-            .with_ansi(false)
-            .with_writer(Mutex::new(open(path)?))
-            .finish()
-            .try_init(),
-        None => builder
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .with_writer(std::io::stderr)
-            .finish()
-            .try_init(),
+    let threads = |e: io::Error| Faults::one(format!("cannot log: {e}"));
+    let log = Writer::start("log").map_err(threads)?;
+    let files = Writer::start("files").map_err(threads)?;
+    let sink = match file {
+        Some(path) => log
+            .file("the log", path, rotation)
+            .map_err(|e| cannot(path, &e))?,
+        None => log.stderr("the log"),
     };
+    let colours = file.is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(sink.clone());
+    // A second start, in a test, keeps the first one's log.
+    let _ = match format {
+        Format::Text => builder.finish().try_init(),
+        Format::Json => builder.json().finish().try_init(),
+    };
+    let _ = WRITERS.set(Writers { log, files, sink });
     Ok(())
 }
 
-fn open(path: &Path) -> Result<File> {
-    let failed = |e: std::io::Error| Faults::one(format!("cannot log to {}: {e}", path.display()));
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
+/// Where the log goes, for lines that are no records.
+///
+/// # Errors
+///
+/// [`start`] was not called.
+pub fn sink() -> Result<Sink> {
+    Ok(writers()?.sink.clone())
+}
+
+/// Another file, called `name` when lines are lost.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn file(name: &str, path: &Path, rotation: Rotation) -> Result<Sink> {
+    let sink = writers()?.files.file(name, path, rotation);
+    sink.map_err(|e| cannot(path, &e))
+}
+
+fn writers() -> Result<&'static Writers> {
+    WRITERS.get().ok_or_else(|| Faults::one("there is no log"))
+}
+
+fn cannot(path: &Path, error: &io::Error) -> Faults {
+    Faults::one(format!("cannot log to {}: {error}", path.display()))
+}
+
+/// Writes what waits. To be called at the end.
+pub fn finish() {
+    if let Some(writers) = WRITERS.get() {
+        writers.files.flush(FLUSH_TIMEOUT);
+        writers.log.flush(FLUSH_TIMEOUT);
     }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(failed)
+}
+
+/// Opens the files anew at each SIGHUP, after another program has moved them
+/// away.
+///
+/// # Errors
+///
+/// SIGHUP cannot be handled.
+pub fn reopening() -> Result<impl Future<Output = ()>> {
+    let mut hangup = Hangup::install()?;
+    Ok(async move {
+        loop {
+            hangup.next().await;
+            // Waits if much is to be written before.
+            let reopened = tokio::task::spawn_blocking(|| {
+                if let Some(writers) = WRITERS.get() {
+                    writers.log.reopen();
+                    writers.files.reopen();
+                }
+            });
+            if reopened.await.is_ok() {
+                tracing::info!("log files are opened anew");
+            }
+        }
+    })
 }

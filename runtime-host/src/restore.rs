@@ -19,7 +19,7 @@ use crate::cli;
 use crate::fault::{Faults, Result};
 use crate::manifest;
 use crate::sqlite::copy::{self, Check, Source};
-use crate::sqlite::{Lock, LockError, Place};
+use crate::sqlite::{Location, Lock, LockError};
 
 /// What SQLite may keep beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -34,8 +34,8 @@ pub(crate) fn restore(args: &cli::Restore) -> Result<()> {
     let name = &args.database;
     let mut places = args.state.places(&manifest)?;
     let database = match places.databases.remove(name) {
-        Some(Place::File(path)) => path,
-        Some(Place::Server(server)) => {
+        Some(Location::File(path)) => path,
+        Some(Location::Server(server)) => {
             return Err(Faults::one(format!(
                 "--database: {name:?} is with {server}, and is restored by the server's own means"
             )));

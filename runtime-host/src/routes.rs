@@ -99,6 +99,7 @@ impl Routes {
         let entry = self.entries.get(*best.handler())?;
         let captures = best.captures();
         Some(Found {
+            index: *best.handler(),
             entry: Cow::Borrowed(entry),
             rest: captures.wildcard().map(|rest| rest_of(rest, path)),
             named: captures
@@ -112,6 +113,8 @@ impl Routes {
 /// A route that fits a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found<'a> {
+    /// Its place among the routes; none if it is not one of them.
+    pub index: usize,
     /// The route.
     pub entry: Cow<'a, Entry>,
     /// What `/...` stands for, with its slash.
@@ -125,6 +128,7 @@ impl Found<'static> {
     /// which the host itself makes.
     pub fn internal(component: &str, path: &str) -> Self {
         Self {
+            index: usize::MAX,
             entry: Cow::Owned(Entry {
                 raw: "/...".to_owned(),
                 based: "/...".to_owned(),

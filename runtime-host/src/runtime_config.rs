@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::fault::{Collector, Faults, Result};
-use crate::sqlite::{DEFAULT_DATABASE, DEFAULT_FILE, Place, ServerAddress};
+use crate::sqlite::{DEFAULT_DATABASE, DEFAULT_FILE, Location, ServerAddress};
 
 /// What this host reads, at the top of the file.
 const KNOWN: &str = "state_dir, sqlite_database.<label>";
@@ -20,7 +20,7 @@ pub struct RuntimeConfig {
     /// `state_dir`; empty and not set are the same.
     pub state_directory: Option<PathBuf>,
     /// `sqlite_database.<label>`
-    databases: BTreeMap<String, Place>,
+    databases: BTreeMap<String, Location>,
 }
 
 /// Reads `path`. Relative paths in it are relative to `directory`: for Spin,
@@ -68,7 +68,7 @@ fn parse(text: &str, directory: &Path) -> Result<RuntimeConfig> {
     faults.finish_with(config)
 }
 
-fn place(value: Value, directory: &Path) -> Result<Place> {
+fn place(value: Value, directory: &Path) -> Result<Location> {
     let Value::Table(mut table) = value else {
         return Err(Faults::one("must be a table"));
     };
@@ -85,7 +85,7 @@ fn place(value: Value, directory: &Path) -> Result<Place> {
             }
             faults
                 .keep(path)
-                .map(|path| Place::File(directory.join(path)))
+                .map(|path| Location::File(directory.join(path)))
         }
         Some("libsql") => {
             let url = faults.keep(text(&mut table, "url"));
@@ -94,7 +94,7 @@ fn place(value: Value, directory: &Path) -> Result<Place> {
                 let address = ServerAddress::new(&url, &token);
                 faults
                     .keep(address.map_err(|e| Faults::one(e.to_string())))
-                    .map(Place::Server)
+                    .map(Location::Server)
             })
         }
         Some(other) => {
@@ -121,10 +121,10 @@ fn text(table: &mut Table, key: &str) -> Result<String> {
 impl RuntimeConfig {
     /// Where each database is, the default one too, which needs no
     /// configuration.
-    pub fn databases(mut self, state_directory: &Path) -> BTreeMap<String, Place> {
+    pub fn databases(mut self, state_directory: &Path) -> BTreeMap<String, Location> {
         self.databases
             .entry(DEFAULT_DATABASE.to_owned())
-            .or_insert_with(|| Place::File(state_directory.join(DEFAULT_FILE)));
+            .or_insert_with(|| Location::File(state_directory.join(DEFAULT_FILE)));
         self.databases
     }
 }
@@ -159,16 +159,16 @@ mod tests {
         let databases = config.databases(Path::new("/w/state"));
         assert_eq!(
             databases["notes"],
-            Place::File(PathBuf::from("/w/notes.db"))
+            Location::File(PathBuf::from("/w/notes.db"))
         );
         let server = ServerAddress::new("https://db.example.org", "s3cret").unwrap();
-        assert_eq!(databases["default"], Place::Server(server));
+        assert_eq!(databases["default"], Location::Server(server));
     }
 
     #[test]
     fn the_default_database_needs_no_configuration() {
         let databases = read("").unwrap().databases(Path::new("/s"));
-        let file = Place::File(PathBuf::from("/s/sqlite_db.db"));
+        let file = Location::File(PathBuf::from("/s/sqlite_db.db"));
         assert_eq!(databases, BTreeMap::from([("default".to_owned(), file)]));
     }
 

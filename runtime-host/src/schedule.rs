@@ -22,6 +22,8 @@ use crate::fault::{Collector, Faults, Result};
 use crate::headers;
 use crate::interval;
 use crate::manifest::{Manifest, ScheduledCall};
+use crate::metrics;
+use crate::request_id::RequestId;
 use crate::routes::Routes;
 use crate::server;
 use crate::shutdown::Shutdown;
@@ -170,7 +172,9 @@ impl Call {
                 () = tokio::time::sleep_until(next.into()) => {}
             }
             next = Instant::now() + self.every;
-            match self.once(app).await {
+            let called = self.once(app).await;
+            metrics::schedule_run(component, path, called.is_ok());
+            match called {
                 Ok(()) => {
                     if let Some(failures) = trouble.ended() {
                         tracing::info!(
@@ -226,7 +230,7 @@ impl Call {
         head.headers = self.headers.clone();
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         match headers::prepare(&mut head, &found, nobody, Scheme::HTTP) {
-            Ok(()) => server::deliver(runner, head, Bytes::new()).await,
+            Ok(()) => server::deliver(runner, RequestId::next(), None, head, Bytes::new()).await,
             Err(why) => Problem::BadRequest(why).response(Form::Json),
         }
     }

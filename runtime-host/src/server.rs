@@ -27,13 +27,17 @@ use crate::answers::{self, Form, Problem};
 use crate::app::App;
 use crate::bound::{self, Bound};
 use crate::connection::{self, Answer, Requests};
-use crate::dispatch::{Failure, RequestId, Runner};
+use crate::dispatch::{Failure, Runner};
 use crate::headers;
+use crate::metrics::Held;
 use crate::refusal::Guarded;
+use crate::request_id::RequestId;
 use crate::routes::{HOST_PREFIX, WELL_KNOWN_PREFIX};
 use crate::shards::Shards;
 use crate::shutdown::{Phase, Shutdown};
 use crate::tls;
+use crate::trace::Span;
+use crate::watch::{Observer, Watch};
 
 /// Of one HTTP/2 stream, what is waiting to be sent.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -77,6 +81,8 @@ pub struct Site {
     pub shutdown: Shutdown,
     /// Where connections are served.
     pub shards: Shards,
+    /// Where requests are noted.
+    pub observer: Observer,
 }
 
 impl Site {
@@ -97,7 +103,12 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     // Every connection has a clone of the sender; the last one's end is seen.
     let (alive, mut ended) = mpsc::channel::<Infallible>(1);
     let connected = |(stream, client): (TcpStream, SocketAddr)| match admission.admit(client.ip()) {
-        Ok(admitted) => begin(&site, stream, client, (admitted, alive.clone())),
+        Ok(admitted) => begin(
+            &site,
+            stream,
+            client,
+            (admitted, Held::connection(), alive.clone()),
+        ),
         Err(problem) => admission.refuse(stream, problem, site.tls.is_some()),
     };
     loop {
@@ -193,8 +204,10 @@ async fn http_1(
     let service = service_fn(|request| {
         let begun = requests.begin();
         let requests = &requests;
+        let mut watch = site.observer.begin(&request, client);
         async move {
-            let mut response = answer(site, request, client).await;
+            let mut response = answer(site, request, client, &mut watch).await;
+            watch.answered(&mut response);
             // The host's own, which has not read the whole request.
             if response.headers().contains_key(CONNECTION) {
                 requests.linger();
@@ -203,7 +216,7 @@ async fn http_1(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun, watch)))
         }
     });
     let head_bytes = usize::try_from(site.bounds.head_bytes).unwrap_or(usize::MAX);
@@ -233,20 +246,29 @@ async fn http_2(
     let service = service_fn(|request| {
         let begun = requests.begin();
         let site = Arc::clone(site);
+        let mut watch = site.observer.begin(&request, client);
         let permit = Arc::clone(&running).try_acquire_owned();
         async move {
             let form = Form::wanted(request.headers());
             let mut response = match permit {
                 Ok(permit) => {
+                    let id = watch.id();
                     // On its own, so that it ends before its permit does.
                     let answer = tokio::spawn(async move {
-                        let response = answer(&site, request, client).await;
+                        let response = answer(&site, request, client, &mut watch).await;
                         drop(permit);
-                        response
+                        (response, watch)
                     });
-                    answer
-                        .await
-                        .unwrap_or_else(|_| Problem::Internal(RequestId::next()).response(form))
+                    match answer.await {
+                        Ok((response, of_answer)) => {
+                            watch = of_answer;
+                            response
+                        }
+                        Err(_) => {
+                            let problem = Problem::Internal(id).response(form);
+                            return Ok(problem.map(|body| Answer::unwatched(body, begun)));
+                        }
+                    }
                 }
                 Err(_) => {
                     let what = format_args!("a client that cancels requests is refused others");
@@ -255,7 +277,8 @@ async fn http_2(
                 }
             };
             response.headers_mut().remove(CONNECTION);
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun)))
+            watch.answered(&mut response);
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, begun, watch)))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -267,7 +290,12 @@ async fn http_2(
     connection::drive(connection, &requests, limits, &site.shutdown, goodbye).await
 }
 
-async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
+async fn answer(
+    site: &Site,
+    request: Request<Incoming>,
+    client: SocketAddr,
+    watch: &mut Watch,
+) -> Response<WasiBody> {
     let app = &site.app;
     let form = Form::wanted(request.headers());
     // Of HTTP/2; of HTTP/1.1, more are not even read.
@@ -277,9 +305,11 @@ async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> 
     }
     let path = request.uri().path().to_owned();
     if let Some(name) = path.strip_prefix(WELL_KNOWN_PREFIX) {
+        site.observer.own(watch);
         return well_known(app, name, form);
     }
     if let Some(name) = path.strip_prefix(HOST_PREFIX) {
+        site.observer.own(watch);
         return state(&site.shutdown, name, form);
     }
     let Some(found) = app.routes.find(&path) else {
@@ -289,6 +319,7 @@ async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> 
         return Problem::NotFound.response(form);
     };
     let (mut head, body) = request.into_parts();
+    site.observer.routed(watch, &found, &mut head.headers);
     if let Err(why) = headers::prepare(&mut head, &found, client, site.scheme()) {
         return Problem::BadRequest(why).response(form);
     }
@@ -301,16 +332,21 @@ async fn answer(site: &Site, request: Request<Incoming>, client: SocketAddr) -> 
             return problem.response(form);
         }
     };
-    deliver(runner, head, body).await
+    deliver(runner, watch.id(), watch.span(), head, body).await
 }
 
 /// The answer of a component, or what is answered in its place, to a request
-/// whose head is prepared.
-pub async fn deliver(runner: &Runner, head: request::Parts, body: Bytes) -> Response<WasiBody> {
-    let id = RequestId::next();
+/// whose head is prepared; `span` is its parent of what it does.
+pub async fn deliver(
+    runner: &Runner,
+    id: RequestId,
+    span: Option<Span>,
+    head: request::Parts,
+    body: Bytes,
+) -> Response<WasiBody> {
     let form = Form::wanted(&head.headers);
     let request = Request::from_parts(head, answers::full(body));
-    match runner.run(id, request).await {
+    match runner.run(id, span, request).await {
         Ok(response) => response,
         Err(Failure::Busy) => Problem::Busy.response(form),
         Err(Failure::Timeout) => Problem::Timeout(id).response(form),

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use crate::answers;
 use crate::app::App;
-use crate::dispatch::{Failure, RequestId};
+use crate::dispatch::Failure;
 use crate::fault::{Collector, Faults, Result};
 use crate::headers;
+use crate::request_id::RequestId;
 use crate::routes::Found;
 
 /// The largest answer that is read.
@@ -48,7 +49,7 @@ pub async fn check(app: &App, id: &str) -> Result<()> {
         .map_err(|e| place(format!("is not possible: {e}")))?;
     let request = Request::from_parts(head, answers::full(""));
     let response = runner
-        .run(RequestId::next(), request)
+        .run(RequestId::next(), None, request)
         .await
         .map_err(|failure| {
             place(match failure {

@@ -1,6 +1,8 @@
-//! What components print, line by line into the log.
+//! What components print, line by line into the log, and into a file for each
+//! stream of each component, as Spin has it.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +12,10 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::bound::Bound;
+use crate::fault::{Faults, Result};
+use crate::log_writer::Sink;
+use crate::logging;
+use crate::rotate::Rotation;
 
 /// The `target` of the log records that carry a component's output.
 pub const TARGET: &str = "component";
@@ -51,6 +57,76 @@ impl Allowance {
     }
 }
 
+/// Which components' output is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Follow {
+    /// Of none.
+    None,
+    /// Of these.
+    Some(Vec<String>),
+    /// Of all.
+    All,
+}
+
+/// Where what components print goes.
+#[derive(Debug, Clone)]
+pub struct OutputSettings {
+    /// The directory for files, if there are to be any.
+    pub directory: Option<PathBuf>,
+    /// Whether files are emptied at start.
+    pub truncate: bool,
+    /// How large files become.
+    pub rotation: Rotation,
+    /// What is logged.
+    pub follow: Follow,
+}
+
+impl OutputSettings {
+    /// Where it goes what the component `id` prints.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    pub fn of(&self, id: &str) -> Result<Outputs> {
+        let file = |stream: &str| -> Result<Option<Sink>> {
+            let Some(directory) = &self.directory else {
+                return Ok(None);
+            };
+            let path = directory.join(format!("{id}_{stream}.txt"));
+            if self.truncate && path.exists() {
+                std::fs::File::create(&path).map_err(|e| {
+                    Faults::one(format!("--truncate-logs: {}: {e}", path.display()))
+                })?;
+            }
+            logging::file(&format!("{stream} of {id}"), &path, self.rotation).map(Some)
+        };
+        Ok(Outputs {
+            log: match &self.follow {
+                Follow::None => false,
+                Follow::Some(ids) => ids.iter().any(|followed| followed == id),
+                Follow::All => true,
+            },
+            stdout: file("stdout")?,
+            stderr: file("stderr")?,
+        })
+    }
+}
+
+/// Where it goes what one component prints.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    log: bool,
+    stdout: Option<Sink>,
+    stderr: Option<Sink>,
+}
+
+impl Outputs {
+    /// Whether nobody gets it.
+    pub fn is_nowhere(&self) -> bool {
+        !self.log && self.stdout.is_none() && self.stderr.is_none()
+    }
+}
+
 /// Which stream of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
@@ -65,16 +141,29 @@ pub enum OutputKind {
 pub struct ComponentOutput {
     component: Arc<str>,
     kind: OutputKind,
+    log: bool,
+    file: Option<Sink>,
     line: Arc<Mutex<Vec<u8>>>,
     allowance: Arc<Allowance>,
 }
 
 impl ComponentOutput {
     /// The stream `kind` of an instance of `component`.
-    pub fn new(component: &Arc<str>, kind: OutputKind, allowance: &Arc<Allowance>) -> Self {
+    pub fn new(
+        component: &Arc<str>,
+        kind: OutputKind,
+        outputs: &Outputs,
+        allowance: &Arc<Allowance>,
+    ) -> Self {
+        let file = match kind {
+            OutputKind::Stdout => &outputs.stdout,
+            OutputKind::Stderr => &outputs.stderr,
+        };
         Self {
             component: Arc::clone(component),
             kind,
+            log: outputs.log,
+            file: file.clone(),
             line: Arc::default(),
             allowance: Arc::clone(allowance),
         }
@@ -102,6 +191,12 @@ impl ComponentOutput {
     }
 
     fn log(&self, line: &[u8]) {
+        if let Some(file) = &self.file {
+            file.line([line, b"\n"].concat());
+        }
+        if !self.log {
+            return;
+        }
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\r');
         let component = &*self.component;

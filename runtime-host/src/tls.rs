@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use crate::fault::{Collector, Faults, Result};
+use crate::metrics;
 use crate::shutdown::Shutdown;
 
 /// What ALPN calls HTTP/2.
@@ -200,6 +201,7 @@ impl Tls {
         }
         match contents.parse(&self.files, &self.provider) {
             Ok(key) => {
+                metrics::tls_reload(true);
                 *self
                     .current
                     .0
@@ -214,6 +216,7 @@ impl Tls {
 }
 
 fn refused(faults: &Faults) {
+    metrics::tls_reload(false);
     for line in faults.lines() {
         tracing::error!("TLS: the old key stays: {line}");
     }
@@ -236,13 +239,18 @@ impl fmt::Debug for Current {
 }
 
 /// The signal that asks for new keys.
-struct Hangup {
+pub struct Hangup {
     #[cfg(unix)]
     signal: tokio::signal::unix::Signal,
 }
 
 impl Hangup {
-    fn install() -> Result<Self> {
+    /// From now on it does not end the process.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be handled.
+    pub fn install() -> Result<Self> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -254,7 +262,8 @@ impl Hangup {
         Ok(Self {})
     }
 
-    async fn next(&mut self) {
+    /// Ready when it comes.
+    pub async fn next(&mut self) {
         #[cfg(unix)]
         if self.signal.recv().await.is_some() {
             return;

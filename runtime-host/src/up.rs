@@ -22,7 +22,8 @@ use crate::shutdown::{self, Phase, Signals, Trigger};
 use crate::sqlite::{Database, Reachable};
 use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
-use crate::{backup, build, devnet, logging, schedule, server, startup};
+use crate::watch::Observer;
+use crate::{backup, build, devnet, logging, metrics, schedule, server, startup, trace};
 
 /// How long the connections of a process that another one has taken over from
 /// may bring one more request, if nothing else says more.
@@ -40,7 +41,17 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         Some(path) => config_yaml::load(path, &manifest.host.config)?,
         None => ConfigFile::default(),
     };
-    logging::start(config.level, config.log_file.as_deref())?;
+    let observe = &args.observe;
+    let log_file = config.log_file.as_deref();
+    logging::start(
+        config.level,
+        log_file,
+        observe.log_format,
+        observe.rotation(),
+    )?;
+    tokio::spawn(logging::reopening()?);
+    trace::start(args.limits.outbound())?;
+    let access_log = observe.access_log()?;
     #[cfg(unix)]
     open_files::allow(args.limits.open_files());
     let mut variables = variables(&args, &manifest, config.variables)?;
@@ -54,6 +65,8 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     let address = listener
         .local_addr()
         .map_err(|e| Faults::one(format!("{}: {e}", args.http_listen)))?;
+    let metrics =
+        metrics::Listener::bind(observe.metrics_listen, address, predecessor.is_some()).await?;
     let devnet = if args.devnet {
         let (devnet, access) = devnet::start(args.devnet_options.clone()).await?;
         access.set(&manifest.host.devnet_variables, &mut variables)?;
@@ -75,6 +88,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
 
     let (trigger, shutdown) = shutdown::shutdown();
     let site = server::Site {
+        observer: Observer::new(&app.routes, access_log),
         app: Arc::new(app),
         bounds: args.limits.clients(),
         tls: tls.as_ref().map(Tls::acceptor),
@@ -82,14 +96,15 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         shards: Shards::start(args.limits.threads())?,
     };
     let renewing = match tls {
-        Some(tls) => Some(tls.renewing(args.tls.tls_reload_interval, shutdown)?),
+        Some(tls) => Some(tls.renewing(args.tls.tls_reload_interval, shutdown.clone())?),
         None => None,
     };
     let offer = match &args.handover {
         Some(path) => Some(Offer::at(path, &listener)?),
         None => None,
     };
-    print_addresses(&site, &manifest, address, args.quiet);
+    print_addresses(&site, &manifest, address, metrics.address(), args.quiet);
+    tokio::spawn(async move { metrics.serve(&shutdown).await });
     if let Some((_, access)) = &devnet {
         access.print();
     }
@@ -130,6 +145,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     if let Some((devnet, _)) = devnet {
         devnet.shutdown().await;
     }
+    trace::finish().await;
     Ok(())
 }
 
@@ -264,6 +280,9 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     };
     let limits = &args.limits;
     let places = args.state.places(manifest)?;
+    let outputs = args
+        .observe
+        .outputs(manifest, places.directory.clone(), args.quiet)?;
     Ok(Settings {
         state_directory: places.directory,
         databases: places.databases,
@@ -273,7 +292,7 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
         outbound: limits.outbound(),
         sqlite: limits.sqlite(),
         threads: limits.threads(),
-        log_output: !args.quiet,
+        outputs,
     })
 }
 
@@ -298,7 +317,13 @@ async fn listen(args: &Up) -> Result<(TcpListener, Option<Predecessor>)> {
 }
 
 /// Tells where the application is; scripts read the first line.
-fn print_addresses(site: &server::Site, manifest: &Manifest, address: SocketAddr, quiet: bool) {
+fn print_addresses(
+    site: &server::Site,
+    manifest: &Manifest,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+    quiet: bool,
+) {
     let scheme = site.scheme();
     let mut text = format!("Serving {scheme}://{address}\n");
     if !quiet {
@@ -321,6 +346,12 @@ fn print_addresses(site: &server::Site, manifest: &Manifest, address: SocketAddr
             if !description.is_empty() {
                 text.push_str(&format!("    {description}\n"));
             }
+        }
+    }
+    if let Some(metrics) = metrics {
+        tracing::info!("metrics at http://{metrics}/metrics");
+        if !quiet {
+            text.push_str(&format!("Metrics at http://{metrics}/metrics\n"));
         }
     }
     let mut stdout = std::io::stdout().lock();

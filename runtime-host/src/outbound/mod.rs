@@ -12,9 +12,11 @@
 
 mod body;
 mod connect;
+mod own;
 mod pool;
 mod reach;
 
+pub use self::own::is_unsent;
 pub use self::reach::Reach;
 
 use std::net::SocketAddr;
@@ -32,6 +34,8 @@ use self::body::ResponseBody;
 use self::pool::{Key, Pool};
 use crate::allowed_hosts::{AllowedHosts, Destination};
 use crate::bound::{self, Bound};
+use crate::metrics::{self, Outcome};
+use crate::trace::Span;
 
 /// The host which SDKs that need one write for requests to the application
 /// itself.
@@ -55,9 +59,6 @@ pub struct OutboundLimits {
     pub connections_per_host: usize,
 }
 
-/// Who sends what the host itself sends, in the log.
-const OWN: &str = "runtime-host";
-
 /// How one component may connect.
 #[derive(Debug)]
 pub struct Grant {
@@ -69,6 +70,8 @@ pub struct Grant {
     pub reach: Reach,
     /// With what.
     pub client: Arc<Client>,
+    /// What is counted of it.
+    pub metrics: metrics::Outbound,
 }
 
 /// The connections of all components.
@@ -97,56 +100,6 @@ impl Client {
     pub fn set_own_address(&self, address: SocketAddr) {
         let _ = self.own_address.set(address);
     }
-
-    /// Sends a request of the host itself, under the bounds of a component's.
-    ///
-    /// # Errors
-    ///
-    /// Whether the request may have been carried out, and the reason.
-    pub async fn send_own(
-        self: &Arc<Self>,
-        request: Request<WasiBody>,
-    ) -> Result<Response<WasiBody>, Sending> {
-        let grant = Grant {
-            component: Arc::from(OWN),
-            allowed: AllowedHosts::default(),
-            reach: Reach::Anywhere,
-            client: Arc::clone(self),
-        };
-        let timeouts = Timeouts::of(None, &self.limits);
-        let sent = grant.send(request, Arc::new(Semaphore::new(1)), timeouts);
-        sent.await.map_err(|e| {
-            if is_unsent(&e) {
-                Sending::NotSent(e.to_string())
-            } else {
-                Sending::Unknown(e.to_string())
-            }
-        })
-    }
-}
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sending {
-    /// Nothing was sent.
-    NotSent(String),
-    /// It may have been carried out.
-    Unknown(String),
-}
-
-/// Whether nothing was sent; see the module's list.
-fn is_unsent(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::HttpRequestDenied
-            | Error::HttpRequestUriInvalid
-            | Error::DnsError { .. }
-            | Error::DestinationIpProhibited
-            | Error::ConnectionRefused
-            | Error::ConnectionTimeout
-            | Error::ConnectionLimitReached
-            | Error::TlsProtocolError
-    )
 }
 
 /// The time limits of one request.
@@ -223,6 +176,8 @@ pub struct Hooks {
     grant: Arc<Grant>,
     /// Requests of the instance at once.
     permits: Arc<Semaphore>,
+    /// Of the request that the instance is at.
+    span: Option<Span>,
 }
 
 impl Hooks {
@@ -231,7 +186,13 @@ impl Hooks {
         Self {
             grant: Arc::clone(grant),
             permits: Arc::new(Semaphore::new(requests)),
+            span: None,
         }
+    }
+
+    /// What follows has `span` as its parent.
+    pub fn begin_request(&mut self, span: Option<Span>) {
+        self.span = span;
     }
 }
 
@@ -248,12 +209,29 @@ impl WasiHttpHooks for Hooks {
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let (grant, permits) = (Arc::clone(&self.grant), Arc::clone(&self.permits));
+        let parent = self.span.clone();
         Box::new(async move {
-            grant.authorise(&mut request)?;
-            let timeouts = Timeouts::of(options, &grant.client.limits);
-            let response = grant
-                .send(request, permits, timeouts)
-                .await
+            let begun = Instant::now();
+            let span = parent.and_then(|parent| parent.outbound(&mut request));
+            let pattern = grant.authorise(&mut request);
+            let entry = pattern.as_ref().ok().copied();
+            let response = match pattern {
+                Ok(_) => {
+                    let timeouts = Timeouts::of(options, &grant.client.limits);
+                    grant.send(request, permits, timeouts).await
+                }
+                Err(e) => Err(e),
+            };
+            let outcome = match &response {
+                Ok(response) => Outcome::answered(response.status()),
+                Err(e) => Outcome::failed(e),
+            };
+            grant.metrics.ended(entry, outcome, begun.elapsed());
+            if let Some(span) = span {
+                let status = response.as_ref().ok().map(Response::status);
+                span.outbound_ended(status, outcome.name());
+            }
+            let response = response
                 .inspect_err(|e| tracing::debug!(component = &*grant.component, "outbound: {e}"))?;
             let finished: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(async { Ok(()) });
@@ -294,37 +272,40 @@ impl Grant {
         Ok(Response::from_parts(head, body.boxed_unsync()))
     }
 
-    /// Checks where `request` goes and makes its address complete.
-    fn authorise(&self, request: &mut Request<WasiBody>) -> Result<(), Error> {
+    /// Checks where `request` goes and makes its address complete. Gives the
+    /// number of the entry that allows it.
+    fn authorise(&self, request: &mut Request<WasiBody>) -> Result<usize, Error> {
         let uri = request.uri();
         let host = uri.host().unwrap_or_default();
-        if host.is_empty() || host == SELF_HOST {
-            if !self.allowed.allows_self() {
+        let entry = if host.is_empty() || host == SELF_HOST {
+            let Some(entry) = self.allowed.find_self() else {
                 return Err(self.denied(uri));
-            }
+            };
             let own = *self
                 .client
                 .own_address
                 .get()
                 .ok_or(Error::HttpRequestUriInvalid)?;
             *request.uri_mut() = own_uri(own, uri.path_and_query())?;
+            entry
         } else {
             let destination = Destination {
                 scheme: uri.scheme_str().unwrap_or("https"),
                 host,
                 port: uri.port_u16(),
             };
-            if !self.allowed.allows(destination) {
-                return Err(self.denied(uri));
+            match self.allowed.find(destination) {
+                Some(entry) => entry,
+                None => return Err(self.denied(uri)),
             }
-        }
+        };
         let host = request
             .uri()
             .authority()
             .and_then(|authority| HeaderValue::from_str(without_user(authority)).ok())
             .ok_or(Error::HttpRequestUriInvalid)?;
         request.headers_mut().insert(HOST, host);
-        Ok(())
+        Ok(entry)
     }
 
     fn denied(&self, uri: &Uri) -> Error {

@@ -34,7 +34,7 @@ pub struct SqliteLimits {
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In a file.
     File(PathBuf),
     /// With a libSQL server.
@@ -57,13 +57,13 @@ impl Database {
     ///
     /// See [`FileDatabase::prepare`].
     pub fn prepare(
-        place: Place,
+        place: Location,
         client: &Arc<Client>,
         limits: SqliteLimits,
     ) -> Result<Self, String> {
         Ok(match place {
-            Place::File(path) => Self::File(FileDatabase::prepare(path, limits)?),
-            Place::Server(address) => {
+            Location::File(path) => Self::File(FileDatabase::prepare(path, limits)?),
+            Location::Server(address) => {
                 Self::Server(Arc::new(Server::new(address, Arc::clone(client), limits)))
             }
         })

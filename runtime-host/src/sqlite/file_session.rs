@@ -137,7 +137,7 @@ impl State {
     }
 }
 
-/// Whether a statement may wait.
+/// Where a statement runs, and so whether it may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// On the thread that runs guests: only what reads, briefly, without
@@ -145,6 +145,8 @@ pub enum Place {
     Inline,
     /// On a thread for that.
     Blocking,
+    /// At a server.
+    Server,
 }
 
 /// One guest's use of one connection. Statements run one after the other.
@@ -253,7 +255,7 @@ impl FileSession {
 fn run(link: &Link, statement: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
     let (timeout, busy) = match place {
         Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
-        Place::Blocking => (link.state.limits.timeout, link.state.busy_timeout()),
+        Place::Blocking | Place::Server => (link.state.limits.timeout, link.state.busy_timeout()),
     };
     if link.state.is_cancelled() {
         return Some(Outcome::failed(Error::Io("interrupted".to_owned())));

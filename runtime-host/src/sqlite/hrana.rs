@@ -6,6 +6,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::file_session::Place;
 use super::query::Outcome;
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
@@ -236,6 +237,7 @@ fn outcome(result: StatementResult, max_rows: usize) -> Result<Outcome, &'static
         rows,
         result: Ok(()),
         exceeded: None,
+        place: Place::Server,
     })
 }
 

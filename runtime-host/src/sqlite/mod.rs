@@ -15,17 +15,19 @@ mod query;
 mod server;
 mod session;
 
-pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Databases, Place, SqliteLimits};
+pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Databases, Location, SqliteLimits};
 pub use file::FileDatabase;
 pub use lock::{Lock, LockError};
 pub use server::{Reachable, ServerAddress};
 pub use session::{Session, Sessions};
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use self::database::OpenError;
+use self::file_session::Place;
 use self::query::Outcome;
 use crate::bindings::Host;
 use crate::bindings::spin::sqlite::sqlite::{
@@ -34,6 +36,8 @@ use crate::bindings::spin::sqlite::sqlite::{
 };
 use crate::bound::Bound;
 use crate::instance::{Grants, StoreData};
+use crate::metrics::Statement;
+use crate::trace::Span;
 
 /// An open connection as a guest holds it.
 pub struct GuestConnection(Session);
@@ -74,7 +78,21 @@ async fn open(
 
 /// Logs a bound that a statement was over, without the statement: what is in
 /// it is nobody's business.
-fn tell(outcome: &Outcome, grants: &Grants) {
+fn tell(outcome: &Outcome, grants: &Grants, begun: Instant, span: Option<Span>) {
+    let kind = match outcome.place {
+        Place::Inline => Statement::Inline,
+        Place::Blocking => Statement::Blocking,
+        Place::Server => Statement::Server,
+    };
+    let error = match &outcome.result {
+        Ok(()) => None,
+        Err(Error::Io(message)) => Some(message.as_str()),
+        Err(_) => Some(""),
+    };
+    grants.metrics.statement(kind, begun.elapsed(), error);
+    if let Some(span) = span {
+        span.statement_ended(error.is_none());
+    }
     if let (Some(bound), Err(error)) = (outcome.exceeded, &outcome.result) {
         bound.exceeded(
             &grants.component,
@@ -84,6 +102,11 @@ fn tell(outcome: &Outcome, grants: &Grants) {
 }
 
 impl StoreData {
+    fn begin_statement(&self, text: &str) -> (Instant, Option<Span>) {
+        let span = self.span.as_ref().and_then(|span| span.statement(text));
+        (Instant::now(), span)
+    }
+
     fn session(&self, connection: &Resource<GuestConnection>) -> wasmtime::Result<Session> {
         Ok(self.table.get(connection)?.0.clone())
     }
@@ -110,8 +133,9 @@ impl HostConnection for StoreData {
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
         let session = self.session(&connection)?;
+        let (begun, span) = self.begin_statement(&statement);
         let outcome = session.execute(statement, parameters).await;
-        tell(&outcome, &self.grants);
+        tell(&outcome, &self.grants, begun, span);
         Ok(outcome.result.map(|()| QueryResult {
             columns: outcome.columns,
             rows: outcome.rows,
@@ -158,10 +182,14 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Host {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Execution, Error>> {
-        let session = accessor.with(|mut access| access.get().session(&connection))?;
+        let (session, (begun, span)) = accessor.with(|mut access| {
+            let data = access.get();
+            let session = data.session(&connection)?;
+            wasmtime::error::Ok((session, data.begin_statement(&statement)))
+        })?;
         let outcome = session.execute(statement, parameters).await;
         accessor.with(|mut access| {
-            tell(&outcome, &access.get().grants);
+            tell(&outcome, &access.get().grants, begun, span);
             let rows = StreamReader::new(&mut access, outcome.rows)?;
             let result = outcome.result;
             let result =

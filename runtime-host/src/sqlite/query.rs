@@ -20,6 +20,8 @@ pub struct Outcome {
     pub result: Result<(), Error>,
     /// The bound that it was over.
     pub exceeded: Option<Bound>,
+    /// Where it ran.
+    pub place: Place,
 }
 
 impl Outcome {
@@ -29,6 +31,7 @@ impl Outcome {
             rows: Vec::new(),
             result: Err(error),
             exceeded: None,
+            place: Place::Blocking,
         }
     }
 
@@ -95,6 +98,7 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option
         rows,
         result,
         exceeded,
+        place,
     })
 }
 

@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request as HttpRequest, StatusCode, Uri};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::database::{OpenError, SqliteLimits};
 use super::hrana::{Answer, Done, Pipeline, Request, Statement};
 use super::query::Outcome;
 use crate::answers;
-use crate::bindings::spin::sqlite::sqlite::{Error, Value};
+use crate::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
 use crate::bound::Bound;
-use crate::outbound::{Client, Sending};
+use crate::outbound::{self, Client};
+use wasmtime_wasi_http::Error;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -207,12 +207,10 @@ impl Server {
     ) -> Result<Answer, Trouble> {
         let body = serde_json::to_vec(&Pipeline { baton, requests })
             .map_err(|e| Trouble::NotSent(e.to_string()))?;
-        tokio::time::timeout(timeout, self.exchange(Bytes::from(body)))
-            .await
-            .unwrap_or_else(|_| Err(Trouble::Unknown(format!("none within {timeout:?}"))))
+        self.exchange(Bytes::from(body), timeout).await
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Answer, Trouble> {
+    async fn exchange(&self, body: Bytes, timeout: Duration) -> Result<Answer, Trouble> {
         let mut request = HttpRequest::new(answers::full(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.address.pipeline.clone();
@@ -225,35 +223,28 @@ impl Server {
         if let Some(value) = &self.address.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
+        // With what JSON puts around the values.
+        let limit = self
+            .limits
+            .result_bytes
+            .saturating_add(self.limits.result_bytes / 2);
         let response = self
             .client
-            .send_own(request)
+            .send_own(request, timeout, limit, "libSQL")
             .await
-            .map_err(|sending| match sending {
-                Sending::NotSent(why) => Trouble::NotSent(why),
-                Sending::Unknown(why) => Trouble::Unknown(why),
+            .map_err(|e| match e {
+                e if outbound::is_unsent(&e) => Trouble::NotSent(e.to_string()),
+                Error::HttpResponseBodySize(_) => {
+                    Trouble::Unknown(format!("query result exceeds limit of {limit} bytes"))
+                }
+                e => Trouble::Unknown(e.to_string()),
             })?;
         match response.status() {
             StatusCode::OK => {}
             status if status.is_client_error() => return Err(Trouble::Refused(status)),
             status => return Err(Trouble::Unknown(format!("it answered {status}"))),
         }
-        // With what JSON puts around the values.
-        let limit = self
-            .limits
-            .result_bytes
-            .saturating_add(self.limits.result_bytes / 2);
-        let body = Limited::new(response.into_body(), limit)
-            .collect()
-            .await
-            .map_err(|e| {
-                Trouble::Unknown(if e.is::<LengthLimitError>() {
-                    format!("query result exceeds limit of {limit} bytes")
-                } else {
-                    "it broke off".to_owned()
-                })
-            })?;
-        serde_json::from_slice(&body.to_bytes())
+        serde_json::from_slice(response.body())
             .map_err(|_| Trouble::Unknown("it is not Hrana 3".to_owned()))
     }
 
@@ -326,7 +317,7 @@ impl ServerSession {
         });
         running
             .await
-            .unwrap_or_else(|e| Outcome::failed(Error::Io(e.to_string())))
+            .unwrap_or_else(|e| Outcome::failed(SqlError::Io(e.to_string())))
     }
 
     async fn run(&self, sql: &str, parameters: &[Value]) -> Outcome {
@@ -334,7 +325,7 @@ impl ServerSession {
         if sql.len() > limit {
             return Outcome {
                 exceeded: Some(Bound::SqlStatement),
-                ..Outcome::failed(Error::Io(format!(
+                ..Outcome::failed(SqlError::Io(format!(
                     "statement exceeds limit of {limit} bytes"
                 )))
             };
@@ -360,7 +351,7 @@ impl ServerSession {
         let baton = {
             let mut state = self.state();
             if state.is_lost {
-                return Once::Ended(Outcome::failed(Error::InvalidConnection));
+                return Once::Ended(Outcome::failed(SqlError::InvalidConnection));
             }
             state.baton.take()
         };
@@ -398,7 +389,7 @@ impl ServerSession {
                 if let Some(baton) = next.or(baton) {
                     self.server.close(baton);
                 }
-                let why = Error::Io(trouble.told(&self.server.address));
+                let why = SqlError::Io(trouble.told(&self.server.address));
                 Once::Ended(Outcome::failed(why))
             }
         }
@@ -418,7 +409,7 @@ impl ServerSession {
             (None, true) => {}
             (None, false) if stays => state.is_lost = true,
             (None, false) => {
-                return Outcome::failed(Error::Io(
+                return Outcome::failed(SqlError::Io(
                     "a transaction must begin with BEGIN or SAVEPOINT as the first word; \
                      this one is rolled back"
                         .to_owned(),

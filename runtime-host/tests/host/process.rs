@@ -96,6 +96,9 @@ impl Application {
                 Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
             )
             .env_remove("RUST_LOG")
+            .env_remove("SPIN_LOG_DIR")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -17,14 +17,16 @@ fn a_database_must_be_granted() {
     let app = Application::probe("");
     let host = app.start(&[]);
     assert_eq!(sql(&host, &["SELECT 1"]), ["error: Error::AccessDenied"]);
-    assert!(!app.path().join(".spin").exists(), "nothing is made");
+    let file = app.path().join(".spin/sqlite_db.db");
+    assert!(!file.exists(), "nothing is made");
 
     let app = granted();
     let host = app.start(&[]);
     let other = host.post("/sql?database=other", "SELECT 1").body;
     assert_eq!(other, "error: Error::AccessDenied");
     assert_eq!(sql(&host, &["SELECT 1"]), ["1"]);
-    assert!(app.path().join(".spin/sqlite_db.db").exists());
+    let file = app.path().join(".spin/sqlite_db.db");
+    assert!(file.exists());
 }
 
 #[test]

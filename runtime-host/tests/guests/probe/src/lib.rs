@@ -34,6 +34,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         "file" => std::fs::read_to_string(&query).unwrap_or_else(|e| format!("error: {e:?}")),
         "sql" => sql(&query, &body(request).await).await,
         "fetch" => fetch(&body(request).await).await,
+        "traced" => traced(&query).await,
         "echo" => body(request).await,
         "print" => {
             println!("{query} to stdout");
@@ -73,6 +74,19 @@ async fn forward(authority: &str, request: &Request) -> (StatusCode, String) {
             }
         }
         Err(e) => (StatusCode::BAD_GATEWAY, format!("{e:?}")),
+    }
+}
+
+/// Asks the server at `authority` in a trace of its own.
+async fn traced(authority: &str) -> String {
+    let parent = "00-11111111111111111111111111111111-2222222222222222-01";
+    let request = http::Request::get(format!("http://{authority}/")).header("traceparent", parent);
+    match request.body(EmptyBody::new()) {
+        Ok(request) => match spin_sdk::http::send(request).await {
+            Ok(response) => response.status().to_string(),
+            Err(e) => format!("error: {e:?}"),
+        },
+        Err(e) => format!("error: {e:?}"),
     }
 }
 
