@@ -14,9 +14,9 @@ use crate::{connection, server};
 /// What bounds clients and components.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
-    /// Threads that serve connections [default: one for each processor].
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    threads: Option<usize>,
+    /// Threads that serve connections; 0 is one for each processor.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
 
     #[command(flatten)]
     pub(crate) clients: Clients,
@@ -213,8 +213,10 @@ const MAX_SQL_BYTES: i64 = 1_000_000_000;
 impl Limits {
     /// Threads that serve connections.
     pub(crate) fn threads(&self) -> usize {
-        self.threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
     }
 
     /// The files that everything may have open at most, all bounds taken

@@ -147,7 +147,8 @@ struct Column {
 enum Cell {
     Null,
     Integer { value: String },
-    Float { value: f64 },
+    // serde_json's numbers keep their text, which a tagged enum hands on as such.
+    Float { value: serde_json::Number },
     Text { value: String },
     Blob { base64: String },
 }
@@ -247,7 +248,7 @@ fn value(cell: Cell) -> Result<Value, &'static str> {
         Cell::Integer { value } => {
             Value::Integer(value.parse().map_err(|_| "an integer that is none")?)
         }
-        Cell::Float { value } => Value::Real(value),
+        Cell::Float { value } => Value::Real(value.as_f64().ok_or("a float that is none")?),
         Cell::Text { value } => Value::Text(value),
         Cell::Blob { base64 } => {
             Value::Blob(BASE64.decode(base64).map_err(|_| "a blob that is none")?)

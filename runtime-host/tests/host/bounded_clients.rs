@@ -234,6 +234,9 @@ fn those_who_are_refused_and_do_not_go_keep_nobody_from_being_let_in() {
     assert_eq!(first.read().status, 200);
     // They neither read nor close.
     let stubborn: Vec<_> = (0..200).map(|_| tcp(host.address)).collect();
+    // They are looked at in turn: once this one is refused, all are.
+    let mut last = Vec::new();
+    let _ = tcp(host.address).read_to_end(&mut last);
     first.write(b"GET /count HTTP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(first.read().status, 200);
     drop(first);

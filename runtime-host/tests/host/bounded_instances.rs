@@ -60,7 +60,7 @@ fn the_deadline_is_told_with_its_flag_and_the_id() {
 #[test]
 fn a_trap_is_told_under_its_id_and_costs_only_its_instance() {
     let app = Application::probe("");
-    let host = app.start(&[]);
+    let host = app.start(&["--threads", "1"]);
     assert_eq!(host.get("/count").body, "1");
     let answer = host.get("/trap");
     assert_eq!(answer.status, 500);

@@ -242,13 +242,12 @@ fn an_answer_that_nobody_takes_frees_its_instance() {
     ]);
     let mut client = Client::connect(host.address);
     client.write(head("POST", "/echo", &"x".repeat(size)).as_bytes());
-    // It has the only instance, and its answer is larger than what the sockets
-    // hold.
+    // It has the only instance until it has handed its answer over, which is
+    // larger than what the sockets hold.
     for status in [503, 200] {
         let started = std::time::Instant::now();
         while host.get("/count").status != status {
             assert!(started.elapsed() < std::time::Duration::from_secs(60));
         }
     }
-    assert!(client.try_read().is_none(), "it is not the whole answer");
 }

@@ -55,7 +55,7 @@ fn requests_are_counted_by_component_route_method_and_status() {
          [[trigger.http]]\nroute = \"/trap/:what\"\ncomponent = \"probe\"\n\
          [component.probe]\nsource = \"@probe@\"\n",
     );
-    let host = app.start(&["--max-request-body", "10"]);
+    let host = app.start(&["--threads", "1", "--max-request-body", "10"]);
     assert_eq!(host.get("/count?secret=1").status, 200);
     assert_eq!(host.get("/count").status, 200);
     assert_eq!(host.get("/trap/raw-segment").status, 500);
