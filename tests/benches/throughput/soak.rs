@@ -7,7 +7,7 @@ use crate::seed::{COIN_FLOP, COINS, make_wallets, wallet};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tests::{Books, Chain, Host, HostOptions, follow};
 
@@ -37,44 +37,39 @@ pub fn soak(minutes: u64) {
     let mut memory = vec![process::resident_megabytes(host.pid())];
     println!("{minutes} minutes, {CONNECTIONS} connections, {WALLETS} wallets");
 
-    let ended = AtomicBool::new(false);
     let mut sample = std::thread::scope(|scope| {
         let load = scope.spawn(|| {
-            let sample = drive_moving(&address, CONNECTIONS, duration, &|number| {
+            drive_moving(&address, CONNECTIONS, duration, &|number| {
                 request(number, &recipient)
-            });
-            ended.store(true, Ordering::Relaxed);
-            sample
-        });
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                // While the node is away there are no blocks.
-                let _ = chain.rpc("devnet_mine", json!([1]));
-                std::thread::sleep(BLOCK_INTERVAL);
-            }
+            })
         });
         let started = Instant::now();
-        let until = |share: f64| {
-            let at = duration.mul_f64(share);
-            std::thread::sleep(at.saturating_sub(started.elapsed()));
+        // Blocks, until this share of the time has passed.
+        let mine_until = |share: f64| {
+            while started.elapsed() < duration.mul_f64(share) {
+                chain.mine(1);
+                std::thread::sleep(BLOCK_INTERVAL);
+            }
         };
         let restart_chain = || {
+            println!("the chain node restarts");
             let away = json!({"milliseconds": 2 * AWAY_MILLIS, "refuse_milliseconds": AWAY_MILLIS});
             chain.rpc("devnet_restart", away).unwrap();
+            // It answers nobody meanwhile.
+            std::thread::sleep(Duration::from_millis(3 * AWAY_MILLIS));
         };
-        until(0.25);
-        println!("the chain node restarts");
+        mine_until(0.25);
         restart_chain();
-        until(0.5);
+        mine_until(0.5);
         memory.push(process::resident_megabytes(host.pid()));
         println!("the host restarts");
         assert_eq!(host.stop(), Some(0), "{}", host.log());
         host.restart();
         *address.lock().unwrap() = self::address(&host);
         memory.push(process::resident_megabytes(host.pid()));
-        until(0.75);
-        println!("the chain node restarts");
+        mine_until(0.75);
         restart_chain();
+        mine_until(1.0);
         load.join().unwrap()
     });
     memory.push(process::resident_megabytes(host.pid()));
