@@ -2,7 +2,7 @@
 //! linked with what each is granted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -20,6 +20,7 @@ use crate::instance::{Grants, InstanceLimits};
 use crate::manifest::{Component, DependencySource, Manifest};
 use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
+use crate::parallel;
 use crate::routes::Routes;
 use crate::schedule;
 use crate::sqlite::{Database, Databases, Location, SqliteLimits};
@@ -203,8 +204,13 @@ fn read_sources(
         }
     }
     let wanted: Vec<(PathBuf, bool)> = wanted.into_iter().collect();
+    let read = parallel::each(
+        &wanted,
+        |(path, _)| Source::read(path),
+        |_| Err(std::io::Error::other("reading it failed")),
+    );
     let mut sources = BTreeMap::new();
-    for (path, built, read) in read_all(&wanted) {
+    for ((path, built), read) in wanted.into_iter().zip(read) {
         match read {
             Ok(source) => {
                 sources.insert(path, source);
@@ -217,37 +223,6 @@ fn read_sources(
         }
     }
     faults.finish_with(sources)
-}
-
-/// Reads files, several at a time.
-fn read_all(wanted: &[(PathBuf, bool)]) -> Vec<(PathBuf, bool, std::io::Result<Source>)> {
-    let read = |(path, built): &(PathBuf, bool)| {
-        let source = std::fs::read(path).map(|bytes| {
-            let digest = cache::digest(&bytes);
-            Source { bytes, digest }
-        });
-        (path.clone(), *built, source)
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = wanted.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = wanted
-            .chunks(share)
-            .map(|share| (share, scope.spawn(|| share.iter().map(read).collect())))
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|(share, worker)| {
-                worker.join().unwrap_or_else(|_| {
-                    let failed = |(path, built): &(PathBuf, bool)| {
-                        let why = std::io::Error::other("reading it failed");
-                        (path.clone(), *built, Err(why))
-                    };
-                    share.iter().map(failed).collect::<Vec<_>>()
-                })
-            })
-            .collect()
-    })
 }
 
 /// The file of a dependency and whether the manifest says how to build it.
@@ -265,6 +240,14 @@ fn dependency_path(manifest: &Manifest, source: &DependencySource) -> (PathBuf, 
 struct Source {
     bytes: Vec<u8>,
     digest: [u8; 32],
+}
+
+impl Source {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let bytes = std::fs::read(path)?;
+        let digest = cache::digest(&bytes);
+        Ok(Self { bytes, digest })
+    }
 }
 
 /// Faults of several components, each told once with all that have it.
@@ -404,32 +387,11 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     /// All of `components`, in their order, several at a time.
     fn compile_all(&self, components: &[(&String, &Component)]) -> Vec<Result<Compiled>> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = components.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = components
-                .chunks(share)
-                .map(|share| {
-                    let compile =
-                        |(id, component): &(&String, &Component)| self.compile(id, component);
-                    (
-                        share,
-                        scope.spawn(move || share.iter().map(compile).collect()),
-                    )
-                })
-                .collect();
-            workers
-                .into_iter()
-                .flat_map(|(share, worker)| {
-                    worker.join().unwrap_or_else(|_| {
-                        let failed = |(id, _): &(&String, &Component)| {
-                            Err(Faults::one(format!("component.{id}: compiling it failed")))
-                        };
-                        share.iter().map(failed).collect::<Vec<_>>()
-                    })
-                })
-                .collect()
-        })
+        parallel::each(
+            components,
+            |(id, component)| self.compile(id, component),
+            |(id, _)| Err(Faults::one(format!("component.{id}: compiling it failed"))),
+        )
     }
 
     fn compile(&self, id: &str, component: &Component) -> Result<Compiled> {

@@ -65,7 +65,6 @@ pub enum Failure {
 
 /// A component ready to answer requests.
 pub struct Runner {
-    component: Arc<str>,
     /// One for each place of [`shards`], with instances that stay there.
     handlers: Vec<ProxyHandler<Factory>>,
     permits: Arc<Semaphore>,
@@ -91,7 +90,6 @@ impl Runner {
         let pre = ServicePre::new(instance)
             .map_err(anyhow::Error::from)
             .context("it is not a service for WASI 0.3 HTTP (wasi:http/handler@0.3.0)")?;
-        let component = Arc::clone(&grants.component);
         let factory = Factory {
             pre,
             grants,
@@ -99,7 +97,6 @@ impl Runner {
         };
         let handlers = std::iter::repeat_n(factory, shards::places(threads));
         Ok(Self {
-            component,
             handlers: handlers.map(ProxyHandler::new).collect(),
             permits: Arc::new(Semaphore::new(bounds.instances)),
             bounds,
@@ -119,7 +116,8 @@ impl Runner {
     ) -> Result<Response<WasiBody>, Failure> {
         let started = Instant::now();
         let timeout = self.bounds.request_timeout;
-        let component = &*self.component;
+        let handler = self.handler();
+        let component = &*handler.state().grants.component;
         let permit = self.permit(timeout).await.ok_or_else(|| {
             let why = format_args!("no instance became free within --queue-timeout");
             Bound::Instances.exceeded(component, why);
@@ -132,7 +130,6 @@ impl Runner {
             permit,
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
-        let handler = &self.handlers[shards::place()];
         let error = match tokio::time::timeout(left, handler.handle(data, request)).await {
             // A guest cannot switch the connection to another protocol.
             Ok(Ok(response)) if response.status().is_informational() => {
@@ -167,6 +164,11 @@ impl Runner {
             tracing::error!(component, %id, "the component gave no answer: {error:#}");
         }
         Err(Failure::Failed)
+    }
+
+    /// The calling thread's.
+    fn handler(&self) -> &ProxyHandler<Factory> {
+        &self.handlers[shards::place()]
     }
 
     async fn permit(&self, timeout: Duration) -> Option<OwnedSemaphorePermit> {

@@ -39,6 +39,7 @@ mod observe;
 #[cfg(unix)]
 mod open_files;
 mod outbound;
+mod parallel;
 mod refusal;
 mod request_id;
 mod restore;
@@ -55,6 +56,7 @@ mod stdio;
 pub mod template;
 mod tls;
 mod trace;
+mod trouble;
 mod up;
 pub mod variables;
 mod watch;

@@ -28,6 +28,7 @@ use crate::routes::Routes;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::template::Template;
+use crate::trouble::Trouble;
 use crate::variables::Variables;
 
 /// What `every_seconds` may be.
@@ -36,8 +37,6 @@ const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration
 const EXCERPT_BYTES: usize = 200;
 /// How much of it is kept until then: more, so that a secret is found whole.
 const KEPT_BYTES: usize = 4096;
-/// How often an entry that goes on failing is logged.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// Shorter ones stand in any text by chance.
 const SHORTEST_SECRET: usize = 4;
 
@@ -185,7 +184,7 @@ impl Call {
                     }
                 }
                 Err(Failed { status, what }) => match trouble.another(Instant::now()) {
-                    Some(1) if trouble.total == 1 => tracing::warn!(
+                    Some(1) if trouble.is_first() => tracing::warn!(
                         component,
                         path,
                         status = status.as_u16(),
@@ -268,55 +267,9 @@ async fn read(mut body: WasiBody) -> (Vec<u8>, Result<(), wasmtime_wasi_http::Er
     (kept, Ok(()))
 }
 
-/// Decides which failures are logged: the first, and then one a minute.
-#[derive(Debug, Default)]
-struct Trouble {
-    total: u64,
-    unreported: u64,
-    reported: Option<Instant>,
-}
-
-impl Trouble {
-    /// The failures since the last that was logged, if one is to be logged now.
-    fn another(&mut self, now: Instant) -> Option<u64> {
-        self.total += 1;
-        self.unreported += 1;
-        let recent = self
-            .reported
-            .is_some_and(|then| now.duration_since(then) < REPORT_INTERVAL);
-        if recent {
-            return None;
-        }
-        self.reported = Some(now);
-        Some(std::mem::take(&mut self.unreported))
-    }
-
-    /// How many there were, if there were any.
-    fn ended(&mut self) -> Option<u64> {
-        let total = std::mem::take(self).total;
-        (total > 0).then_some(total)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_logged_at_first_and_then_once_a_minute() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut trouble = Trouble::default();
-        assert_eq!(trouble.ended(), None);
-        assert_eq!(trouble.another(at(0)), Some(1));
-        assert_eq!(trouble.another(at(1)), None);
-        assert_eq!(trouble.another(at(59)), None);
-        assert_eq!(trouble.another(at(60)), Some(3));
-        assert_eq!(trouble.another(at(61)), None);
-        assert_eq!(trouble.ended(), Some(5));
-        assert_eq!(trouble.ended(), None);
-        assert_eq!(trouble.another(at(62)), Some(1), "new trouble");
-    }
 
     #[test]
     fn an_excerpt_is_short_and_has_no_secret() {

@@ -27,6 +27,7 @@ use crate::fault::{Collector, Faults, Result};
 use crate::metrics::{self, Method};
 use crate::outbound::{Client, OutboundLimits};
 use crate::request_id::RequestId;
+use crate::trouble::Trouble;
 
 /// W3C's header.
 pub const TRACEPARENT: &str = "traceparent";
@@ -55,9 +56,6 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last spans may take at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a collector that does not take them is told of.
-const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-
 static TRACING: OnceLock<Tracing> = OnceLock::new();
 
 struct Tracing {
@@ -316,27 +314,6 @@ struct Sender {
     trouble: Arc<Mutex<Trouble>>,
 }
 
-/// Batches that were not taken since the last that was told of.
-#[derive(Default)]
-struct Trouble {
-    unreported: u64,
-    reported: Option<Instant>,
-}
-
-impl Trouble {
-    fn another(&mut self) -> Option<u64> {
-        self.unreported += 1;
-        if self
-            .reported
-            .is_some_and(|at| at.elapsed() < REPORT_INTERVAL)
-        {
-            return None;
-        }
-        self.reported = Some(Instant::now());
-        Some(std::mem::take(&mut self.unreported))
-    }
-}
-
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
@@ -349,11 +326,6 @@ impl HttpClient for Sender {
         let client = Arc::clone(&self.client);
         let sending = self.runtime.spawn(async move {
             let (mut head, body) = request.into_parts();
-            if let Some(host) = head.uri.authority() {
-                let host = host.as_str();
-                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-                head.headers.insert(header::HOST, host.parse()?);
-            }
             head.headers
                 .insert(header::CONTENT_LENGTH, body.len().into());
             let request = Request::from_parts(head, answers::full(body));
@@ -371,7 +343,7 @@ impl HttpClient for Sender {
         metrics::span_export(why.is_none());
         if let Some(why) = why {
             let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(batches) = trouble.another() {
+            if let Some(batches) = trouble.another(Instant::now()) {
                 tracing::warn!(batches, "the OTLP collector does not take spans: {why}");
             }
         }
@@ -406,12 +378,5 @@ mod tests {
         ] {
             assert_eq!(told_of(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_collector_that_is_down_is_one_line_a_minute() {
-        let mut trouble = Trouble::default();
-        assert_eq!(trouble.another(), Some(1));
-        assert_eq!((0..100).filter_map(|_| trouble.another()).count(), 0);
     }
 }

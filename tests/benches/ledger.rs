@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tests::{Chain, Host, HostOptions, follow, tick};
+use tests::{Chain, Host, HostOptions, follow, tick, unsigned_wallet};
 
 /// Few and many wallets, and the outputs of each.
 const FEW: u32 = 100;
@@ -131,22 +131,7 @@ fn tracking(chain: &Chain) {
     let host = Host::start(chain, options);
     follow(host.url());
     let addresses: Vec<String> = (0..20)
-        .map(|index| {
-            let id = format!("node-{index}");
-            let agent = ureq::Agent::new_with_defaults();
-            let post = |target: &str, body: String| -> serde_json::Value {
-                let url = format!("{}{target}", host.url());
-                let request = agent.post(&url).header("content-type", "application/json");
-                let text = request.send(body).unwrap().body_mut().read_to_string();
-                serde_json::from_str(&text.unwrap()).unwrap()
-            };
-            post("/nodes/register", format!(r#"{{"node_id":"{id}"}}"#));
-            let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
-            post("/wallet/create", body)["wallet"]["address"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
+        .map(|index| unsigned_wallet(&host, &format!("node-{index}")))
         .collect();
     for (what, mined) in [("the mempool", false), ("a block", true)] {
         follow(host.url());

@@ -299,11 +299,7 @@ impl Grant {
                 None => return Err(self.denied(uri)),
             }
         };
-        let host = request
-            .uri()
-            .authority()
-            .and_then(|authority| HeaderValue::from_str(without_user(authority)).ok())
-            .ok_or(Error::HttpRequestUriInvalid)?;
+        let host = host_header(request)?;
         request.headers_mut().insert(HOST, host);
         Ok(entry)
     }
@@ -327,6 +323,15 @@ impl Grant {
         );
         Error::HttpRequestDenied
     }
+}
+
+/// The `Host` header of `request`, which its URL tells.
+fn host_header<B>(request: &Request<B>) -> Result<HeaderValue, Error> {
+    request
+        .uri()
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(without_user(authority)).ok())
+        .ok_or(Error::HttpRequestUriInvalid)
 }
 
 /// Host and port, without the credentials that may stand before them.

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use http::header::HOST;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::pool::Key;
-use super::{Client, Reach, Timeout, Timeouts};
+use super::{Client, Reach, Timeout, Timeouts, host_header};
 
 /// Whether an error means that nothing was sent; see [`super`].
 pub fn is_unsent(error: &Error) -> bool {
@@ -33,7 +34,7 @@ impl Client {
     /// There is no whole answer; `HTTP-response-body-size` for a larger one.
     pub async fn send_own(
         &self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         time: Duration,
         most: usize,
         name: &str,
@@ -48,6 +49,8 @@ impl Client {
             first_byte: timeout,
             between_bytes: timeout,
         };
+        let host = host_header(&request)?;
+        request.headers_mut().insert(HOST, host);
         let whole = async {
             let key = Key::of(request.uri(), Reach::Anywhere)?;
             let (response, connection) = self.pool.request(&key, request, timeouts, name).await?;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::file::FileDatabase;
 use super::server::{Server, ServerAddress};
 use super::session::Session;
@@ -124,4 +126,20 @@ pub enum OpenError {
     /// SQLite's message.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A permit for one more connection.
+///
+/// # Errors
+///
+/// None became free in time.
+pub(super) async fn permit(
+    permits: &Arc<Semaphore>,
+    timeout: Duration,
+) -> Result<OwnedSemaphorePermit, OpenError> {
+    tokio::time::timeout(timeout, Arc::clone(permits).acquire_owned())
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or(OpenError::TooMany)
 }

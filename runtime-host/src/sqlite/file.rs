@@ -8,7 +8,7 @@ use rusqlite::limits::Limit;
 use tokio::sync::Semaphore;
 
 use super::authorizer::authorizer;
-use super::database::{OpenError, SqliteLimits};
+use super::database::{OpenError, SqliteLimits, permit};
 use super::file_session::{FileSession, Link, State};
 use super::lock::{Lock, LockError};
 
@@ -79,12 +79,7 @@ impl FileDatabase {
     ///
     /// Too many are open, or SQLite's message.
     pub async fn open(self: &Arc<Self>) -> Result<Arc<FileSession>, OpenError> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.limits.timeout, permit)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(OpenError::TooMany)?;
+        let permit = permit(&self.permits, self.limits.timeout).await?;
         let idle = self.idle().pop();
         let link = match idle {
             Some(link) => link,

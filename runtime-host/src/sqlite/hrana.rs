@@ -218,12 +218,8 @@ fn outcome(result: StatementResult, max_rows: usize) -> Result<Outcome, &'static
         .map(|column| column.name.unwrap_or_default())
         .collect();
     if result.rows.len() > max_rows {
-        return Ok(Outcome {
-            exceeded: Some(Bound::SqlRows),
-            ..Outcome::failed(Error::Io(format!(
-                "query result exceeds limit of {max_rows} rows"
-            )))
-        });
+        let why = format!("query result exceeds limit of {max_rows} rows");
+        return Ok(Outcome::over(Bound::SqlRows, Error::Io(why)));
     }
     let mut rows = Vec::with_capacity(result.rows.len());
     for row in result.rows {

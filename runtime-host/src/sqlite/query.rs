@@ -35,7 +35,7 @@ impl Outcome {
         }
     }
 
-    fn over(bound: Bound, error: Error) -> Self {
+    pub(super) fn over(bound: Bound, error: Error) -> Self {
         Self {
             exceeded: Some(bound),
             ..Self::failed(error)
@@ -43,12 +43,20 @@ impl Outcome {
     }
 }
 
+/// What a statement is answered with that is longer than `limits` let it be.
+pub(super) fn too_long(sql: &str, limits: SqliteLimits) -> Option<Outcome> {
+    let is_over = usize::try_from(limits.statement_bytes).is_ok_and(|most| sql.len() > most);
+    is_over.then(|| {
+        let why = "statement too long".to_owned();
+        Outcome::over(Bound::SqlStatement, Error::Io(why))
+    })
+}
+
 /// Runs `sql`, or gives nothing if that cannot be done in this `place`.
 pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
     let limits = link.state.limits();
-    if usize::try_from(limits.statement_bytes).is_ok_and(|most| sql.len() > most) {
-        let why = "statement too long".to_owned();
-        return Some(Outcome::over(Bound::SqlStatement, Error::Io(why)));
+    if let Some(refused) = too_long(sql, limits) {
+        return Some(refused);
     }
     let mut statement = match link.connection.prepare_cached(sql) {
         Ok(statement) => statement,

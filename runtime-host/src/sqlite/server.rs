@@ -15,18 +15,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request as HttpRequest, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::Error;
 
-use super::database::{OpenError, SqliteLimits};
+use super::database::{OpenError, SqliteLimits, permit};
+use super::file_session::Place;
 use super::hrana::{Answer, Done, Pipeline, Request, Statement};
-use super::query::Outcome;
+use super::query::{self, Outcome};
 use crate::answers;
 use crate::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
-use crate::bound::Bound;
+use crate::bound;
 use crate::outbound::{self, Client};
-use wasmtime_wasi_http::Error;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -135,7 +136,11 @@ impl Trouble {
                 format!("the database server cannot be reached ({why}); nothing was executed")
             }
             Self::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                tracing::error!("the database server {address} refuses the token");
+                bound::denied(
+                    "token of a database server",
+                    "",
+                    format_args!("the database server {address} refuses the token"),
+                );
                 "the database server refuses access; nothing was executed".to_owned()
             }
             Self::Refused(status) => {
@@ -185,12 +190,7 @@ impl Server {
     ///
     /// Too many are open.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<ServerSession>, OpenError> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.limits.timeout, permit)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(OpenError::TooMany)?;
+        let permit = permit(&self.permits, self.limits.timeout).await?;
         Ok(Arc::new(ServerSession {
             server: Arc::clone(self),
             turn: tokio::sync::Mutex::new(()),
@@ -215,10 +215,6 @@ impl Server {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.address.pipeline.clone();
         let headers = request.headers_mut();
-        if let Some(authority) = self.address.pipeline.authority() {
-            let host = HeaderValue::from_str(authority.as_str());
-            headers.insert(HOST, host.map_err(|e| Trouble::NotSent(e.to_string()))?);
-        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = &self.address.authorization {
             headers.insert(AUTHORIZATION, value.clone());
@@ -241,6 +237,10 @@ impl Server {
             })?;
         match response.status() {
             StatusCode::OK => {}
+            // What stands between may have given up on what it had handed on.
+            StatusCode::REQUEST_TIMEOUT => {
+                return Err(Trouble::Unknown("it took too long".to_owned()));
+            }
             status if status.is_client_error() => return Err(Trouble::Refused(status)),
             status => return Err(Trouble::Unknown(format!("it answered {status}"))),
         }
@@ -315,20 +315,18 @@ impl ServerSession {
             let _turn = session.turn.lock().await;
             session.run(&statement, &parameters).await
         });
-        running
+        let outcome = running
             .await
-            .unwrap_or_else(|e| Outcome::failed(SqlError::Io(e.to_string())))
+            .unwrap_or_else(|e| Outcome::failed(SqlError::Io(e.to_string())));
+        Outcome {
+            place: Place::Server,
+            ..outcome
+        }
     }
 
     async fn run(&self, sql: &str, parameters: &[Value]) -> Outcome {
-        let limit = usize::try_from(self.server.limits.statement_bytes).unwrap_or(usize::MAX);
-        if sql.len() > limit {
-            return Outcome {
-                exceeded: Some(Bound::SqlStatement),
-                ..Outcome::failed(SqlError::Io(format!(
-                    "statement exceeds limit of {limit} bytes"
-                )))
-            };
+        if let Some(refused) = query::too_long(sql, self.server.limits) {
+            return refused;
         }
         // The server waits for other writers too, but not as long as a file does.
         // A try that is cut short may have been executed: each has its whole time.

@@ -4,7 +4,7 @@
 use native_wallet::Rpc;
 use std::sync::Arc;
 use tempfile::TempDir;
-use tests::{Chain, Host, HostOptions, follow};
+use tests::{Chain, Host, HostOptions, follow, unsigned_wallet};
 
 /// Wallets of each server's sends: no two servers spend the same coin.
 pub const WALLETS_EACH: u64 = 150;
@@ -58,21 +58,11 @@ impl Seed {
 
 /// Makes so many wallets that hold [`COINS`] coins each, not yet confirmed; gives their nodes.
 pub fn make_wallets(chain: &Chain, host: &Host, wallets: u64) -> Vec<String> {
-    let agent = ureq::Agent::new_with_defaults();
-    let post = |target: &str, body: String| -> serde_json::Value {
-        let url = format!("{}{target}", host.url());
-        let request = agent.post(&url).header("content-type", "application/json");
-        let text = request.send(body).unwrap().body_mut().read_to_string();
-        serde_json::from_str(&text.unwrap()).unwrap()
-    };
     let make = |index| {
         let id = wallet(index);
-        post("/nodes/register", format!(r#"{{"node_id":"{id}"}}"#));
-        let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
-        let made = post("/wallet/create", body);
-        let address = made["wallet"]["address"].as_str().unwrap();
+        let address = unsigned_wallet(host, &id);
         for _ in 0..COINS {
-            chain.faucet(address, &COIN_FLOP.to_string());
+            chain.faucet(&address, &COIN_FLOP.to_string());
         }
         if index % WALLETS_A_BLOCK == 0 {
             chain.mine(1);

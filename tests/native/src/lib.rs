@@ -29,7 +29,7 @@ use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -50,12 +50,7 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .and_then(|elapsed| i64::try_from(elapsed.as_secs()).ok())
-            .and_then(|seconds| Timestamp::from_unix_seconds(seconds).ok())
-            .unwrap_or(Timestamp::UNIX_EPOCH)
+        Timestamp::of_clock(SystemTime::now())
     }
 
     async fn pause(&self, duration: Duration) {

@@ -1,6 +1,7 @@
 //! Points in time: unix seconds inside, RFC 3339 outside.
 
 use std::fmt;
+use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -26,6 +27,16 @@ impl Timestamp {
             Ok(time) if (0..=9999).contains(&time.year()) => Ok(Timestamp(seconds)),
             _ => Err(TimestampError),
         }
+    }
+
+    /// From a clock. One before 1970 or after 9999 reads as 1970: then no signature is in its window.
+    #[must_use]
+    pub fn of_clock(time: SystemTime) -> Self {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|elapsed| i64::try_from(elapsed.as_secs()).ok())
+            .and_then(|seconds| Self::from_unix_seconds(seconds).ok())
+            .unwrap_or(Self::UNIX_EPOCH)
     }
 
     /// Reads RFC 3339 text of any offset; fractions of a second are dropped.
