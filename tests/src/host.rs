@@ -114,16 +114,38 @@ impl HostOptions {
     }
 }
 
+/// Where a host is asked; or two that share a database, each time the other.
+#[derive(Clone, Debug)]
+pub struct Urls {
+    urls: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Urls {
+    /// These, in turns.
+    pub fn new(urls: impl IntoIterator<Item = String>) -> Urls {
+        Urls {
+            urls: urls.into_iter().collect(),
+            turn: Arc::default(),
+        }
+    }
+
+    /// The next one: `http://127.0.0.1:port`.
+    pub fn next(&self) -> &str {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.urls[turn % self.urls.len()]
+    }
+}
+
 struct Process {
     child: Child,
     output: PathBuf,
-    url: String,
 }
 
 /// A running host; or two of them that share a libSQL server.
 pub struct Host {
     processes: Vec<Process>,
-    turn: AtomicUsize,
+    urls: Urls,
     options: HostOptions,
     folder: Arc<TempDir>,
     server: Option<Arc<Sqld>>,
@@ -156,7 +178,7 @@ impl Host {
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
         Host {
             processes: Vec::new(),
-            turn: AtomicUsize::new(0),
+            urls: Urls::new([]),
             options,
             folder,
             server,
@@ -201,7 +223,6 @@ impl Host {
         self.processes.push(Process {
             child: command.spawn().expect("the host starts"),
             output,
-            url: String::new(),
         });
     }
 
@@ -214,16 +235,17 @@ impl Host {
         }
         let hosts = if host.server.is_some() { 2 } else { 1 };
         (0..hosts).for_each(|_| host.spawn());
-        for index in 0..hosts {
-            host.wait_until_it_serves(index);
-        }
+        let urls: Vec<String> = (0..hosts)
+            .map(|index| host.wait_until_it_serves(index))
+            .collect();
+        host.urls = Urls::new(urls);
         if !host.options.is_left_alone {
             tick(host.url());
         }
         host
     }
 
-    fn wait_until_it_serves(&mut self, index: usize) {
+    fn wait_until_it_serves(&mut self, index: usize) -> String {
         let mut url = None;
         eventually_within(START_PATIENCE, "the host serves", || {
             let process = &mut self.processes[index];
@@ -238,13 +260,22 @@ impl Host {
                 .map(|url| url.trim().to_owned());
             url.is_some() && text.ends_with('\n')
         });
-        self.processes[index].url = url.unwrap();
+        url.unwrap()
     }
 
     /// `http://127.0.0.1:port`; of two hosts, each time the other.
     pub fn url(&self) -> &str {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        &self.processes[turn % self.processes.len()].url
+        self.urls.next()
+    }
+
+    /// For whoever asks the host on.
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// The server that two hosts share.
+    pub fn server(&self) -> &Sqld {
+        self.server.as_ref().expect("the hosts share a server")
     }
 
     /// The first process.

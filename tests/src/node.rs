@@ -1,6 +1,6 @@
 //! A node: an id, a key, and signed requests.
 
-use crate::{Host, Reply, reply};
+use crate::{Host, Reply, Urls, reply};
 use duxnet_api::jcs::canonical_object;
 use duxnet_api::json::parse_object;
 use duxnet_api::request::AUTH_DATA;
@@ -27,7 +27,7 @@ pub struct Signing {
 pub struct Node {
     pub id: String,
     pub key: SigningKey,
-    pub url: String,
+    pub urls: Urls,
 }
 
 pub fn unix_now() -> i64 {
@@ -45,16 +45,21 @@ impl Node {
         Node {
             id: id.into(),
             key,
-            url: host.url().into(),
+            urls: host.urls().clone(),
         }
     }
 
     /// The same node at a host that was started again.
     pub fn at(&self, host: &Host) -> Node {
         Node {
-            url: host.url().into(),
+            urls: host.urls().clone(),
             ..self.clone()
         }
+    }
+
+    /// Where its next request goes.
+    pub fn url(&self) -> &str {
+        self.urls.next()
     }
 
     pub fn public_key(&self) -> String {
@@ -122,7 +127,7 @@ impl Node {
         if !body.is_empty() {
             all.push(("Content-Type", "application/json"));
         }
-        reply::request(method, &format!("{}{target}", self.url), &all, body)
+        reply::request(method, &format!("{}{target}", self.url()), &all, body)
     }
 
     /// A signed request, with more headers.
@@ -210,7 +215,7 @@ impl Node {
 
     /// Has the host's ledger brought level with the chain node.
     pub fn follow(&self) {
-        crate::follow(&self.url);
+        crate::follow(self.url());
     }
 
     /// The history, with the ledger level with the chain node.
@@ -248,4 +253,13 @@ impl Node {
         self.try_pay(recipient, flop, Some(key))
             .expect("the host answers")
     }
+}
+
+/// Registers a node and makes its wallet on a host that checks no signatures; gives the address.
+pub fn unsigned_wallet(host: &Host, id: &str) -> String {
+    let ask = |target: &str, body: &str| reply::post(&format!("{}{target}", host.url()), body);
+    ask("/nodes/register", &format!(r#"{{"node_id":"{id}"}}"#)).expect_status(201);
+    let body = format!(r#"{{"node_id":"{id}","wallet_name":"w"}}"#);
+    let made = ask("/wallet/create", &body).expect_status(200).json();
+    made["wallet"]["address"].as_str().unwrap().to_owned()
 }

@@ -1,7 +1,9 @@
 //! Registries that are each other's peers, and one that a test plays itself.
 
 use crate::host::{OPERATOR_TOKEN, TRACKER_TOKEN};
-use crate::{Books, Chain, Host, HostOptions, Link, Node, Reply, eventually, reply, with_token};
+use crate::{
+    Books, Chain, Host, HostOptions, Link, Node, Reply, Urls, eventually, reply, with_token,
+};
 use duxnet_api::p2p::{Draft, MessageType, TARGET, delivery, sealed, signing_string};
 use duxnet_api::signing::sha256_hex;
 use duxnet_units::{Network, NodeId};
@@ -201,7 +203,7 @@ impl FakePeer {
             signer: Node {
                 id: id.into(),
                 key: key(id),
-                url: String::new(),
+                urls: Urls::new([]),
             },
         }
     }
@@ -245,7 +247,7 @@ impl FakePeer {
     /// A request that this registry signs.
     pub fn post(&self, url: &str, body: &str) -> Reply {
         let signer = Node {
-            url: url.into(),
+            urls: Urls::new([url.into()]),
             ..self.signer.clone()
         };
         signer

@@ -55,7 +55,7 @@ impl Node {
 
     /// What anyone sees of it: the member `node`.
     pub fn shown(&self) -> Value {
-        get(&format!("{}/nodes/{}", self.url, self.id))
+        get(&format!("{}/nodes/{}", self.url(), self.id))
             .expect_status(200)
             .json()["node"]
             .clone()

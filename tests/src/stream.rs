@@ -35,7 +35,7 @@ impl EventStream {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        let mut builder = ureq::http::Request::get(format!("{}{target}", node.url));
+        let mut builder = ureq::http::Request::get(format!("{}{target}", node.url()));
         for (name, value) in &headers {
             builder = builder.header(name, value);
         }

@@ -78,7 +78,7 @@ impl Matrix {
             peer: Node {
                 id: "friend".into(),
                 key,
-                url: node.url.clone(),
+                urls: node.urls.clone(),
             },
             other: world.node_with_wallet("node_002"),
             node,

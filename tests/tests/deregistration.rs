@@ -69,7 +69,7 @@ fn registering_again_with_the_same_key_brings_node_and_wallet_back() {
     // Money that comes in while it is away waits for it.
     world.chain.faucet(&address, "100");
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     let answer = node.register().expect_status(200).json();
     assert_eq!(answer["node"]["status"], "registered");
     assert_eq!(answer["node"]["deregistered_at"], Value::Null);
@@ -106,7 +106,7 @@ fn a_wallet_with_money_keeps_the_node_and_the_answer_says_what_it_holds() {
     );
     // Money from others that is not confirmed: it is not to be spent, and nothing is paid.
     world.chain.faucet(&node.address(), "7");
-    follow(&node.url);
+    follow(node.url());
     let to = world.chain.foreign_address();
     let problem = node
         .deregister(Some(&to), "b")
@@ -146,7 +146,7 @@ fn everything_less_the_fee_goes_where_the_node_says_and_it_leaves() {
     node.deregister(Some(&elsewhere), "bye")
         .expect_problem(422, "idempotency_key_reused");
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(
         world.chain.unspent_florins(std::slice::from_ref(&to)),
         amount
@@ -247,7 +247,7 @@ fn a_host_that_is_killed_while_it_pays_out_pays_once_and_a_repeat_completes_it()
         let answer = node.deregister(Some(&to), "bye").expect_status(200).json();
         assert_eq!(answer["status"], "deregistered", "{method} {when}");
         world.chain.mine(1);
-        follow(&node.url);
+        follow(node.url());
         assert_eq!(
             world.chain.unspent_florins(std::slice::from_ref(&to)),
             100 * FLOP - FEE
@@ -279,7 +279,7 @@ fn a_payment_without_an_answer_is_202_and_the_node_is_still_there() {
     });
     assert_eq!(world.chain.mempool().len(), 1);
     assert_eq!(
-        get(&format!("{}/nodes/node_001", node.url)).json()["node"]["status"],
+        get(&format!("{}/nodes/node_001", node.url())).json()["node"]["status"],
         "deregistered"
     );
 }

@@ -6,7 +6,7 @@ use tests::{HostOptions, Node, World, follow, get, resume_sends, tick};
 
 /// `GET /nodes/{node_id}/health`, checked: the weights sum to 100 and the factors to the score.
 fn health(node: &Node) -> Value {
-    let answer = get(&format!("{}/nodes/{}/health", node.url, node.id))
+    let answer = get(&format!("{}/nodes/{}/health", node.url(), node.id))
         .expect_status(200)
         .json();
     let factors = answer["factors"].as_array().unwrap();
@@ -39,7 +39,7 @@ fn a_health_score_is_explained_factor_by_factor() {
     );
     assert_eq!(first["health"], 50);
     node.heartbeat(&json!({})).expect_status(200);
-    follow(&node.url);
+    follow(node.url());
     let url = world.host.url();
     let answer = get(&format!("{url}/nodes/node_001/health"))
         .expect_status(200)
@@ -73,7 +73,7 @@ fn the_wallets_status_affects_the_score() {
     let world = World::start();
     let node = world.node("node_001");
     node.heartbeat(&json!({})).expect_status(200);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(health(&node)["health"], 80);
     node.create_wallet("my_wallet").expect_status(200);
     assert_eq!(health(&node)["health"], 100);
@@ -88,7 +88,7 @@ fn the_wallets_status_affects_the_score() {
         (value(&lagging, "wallet"), &lagging["health"]),
         (50, &json!(90))
     );
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(health(&node)["health"], 100);
     node.deregister(None, "bye").expect_status(200);
     assert_eq!(value(&health(&node), "wallet"), 0);
@@ -98,13 +98,13 @@ fn the_wallets_status_affects_the_score() {
 fn the_stored_score_follows_heartbeats_and_the_background_work() {
     let world = World::start();
     let node = world.node_with_wallet("node_001");
-    follow(&node.url);
+    follow(node.url());
     node.heartbeat(&json!({})).expect_status(200);
     assert_eq!(node.shown()["health"], 100);
     let books = world.books();
     books.age_heartbeat("node_001", 195);
     books.age_health();
-    tick(&node.url);
+    tick(node.url());
     let stored = node.shown()["health"].as_u64().unwrap();
     assert!((84..=85).contains(&stored), "{stored}");
     assert_eq!(node.shown()["status"], "stale");
@@ -136,7 +136,7 @@ fn payments_that_wait_or_fail_lower_the_score_and_confirmed_ones_do_not() {
         (75, &json!(95))
     );
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     let confirmed = health(&node);
     assert_eq!(value(&confirmed, "pending_payments"), 100);
     assert_eq!(value(&confirmed, "payment_success"), 100);
@@ -150,9 +150,9 @@ fn payments_that_wait_or_fail_lower_the_score_and_confirmed_ones_do_not() {
         .chain
         .rpc("devnet_doublespend", json!({"txid": sent["txid"]}))
         .unwrap();
-    follow(&node.url);
+    follow(node.url());
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     let failed = health(&node);
     assert_eq!(
         (value(&failed, "payment_success"), &failed["health"]),
@@ -182,6 +182,6 @@ fn a_drift_that_stops_payments_lowers_every_score() {
         (value(&stopped, "watchdog"), &stopped["health"]),
         (0, &json!(90))
     );
-    resume_sends(&node.url).expect_status(200);
+    resume_sends(node.url()).expect_status(200);
     assert_eq!(value(&health(&node), "watchdog"), 100);
 }

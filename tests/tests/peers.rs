@@ -321,7 +321,7 @@ fn every_message_that_is_not_right_is_refused_with_its_code_and_counted() {
         .expect_problem(401, "authentication_failed");
     let mut liar = stranger.signer.clone();
     liar.id = "fake".into();
-    liar.url = home.url().into();
+    liar.urls = home.host.urls().clone();
     liar.signed("POST", target, "{}", &[])
         .unwrap()
         .expect_problem(401, "authentication_failed");
@@ -329,7 +329,7 @@ fn every_message_that_is_not_right_is_refused_with_its_code_and_counted() {
     old.timestamp -= 121;
     let headers = fake.signer.headers(&old, "POST", target, b"{}");
     let sender = Node {
-        url: home.url().into(),
+        urls: home.host.urls().clone(),
         ..fake.signer.clone()
     };
     sender

@@ -17,9 +17,13 @@ fn say(world: &World, kind: &str, key: &str) -> Reply {
 }
 
 fn reputation(node: &Node, query: &str) -> Value {
-    get(&format!("{}/nodes/{}/reputation{query}", node.url, node.id))
-        .expect_status(200)
-        .json()
+    get(&format!(
+        "{}/nodes/{}/reputation{query}",
+        node.url(),
+        node.id
+    ))
+    .expect_status(200)
+    .json()
 }
 
 fn kinds(page: &Value) -> Vec<&str> {
@@ -207,17 +211,17 @@ fn events_page_from_the_newest_back_while_new_ones_come() {
     assert_eq!(second["next_cursor"], Value::Null);
     get(&format!(
         "{}/nodes/node_001/reputation?cursor=forged",
-        node.url
+        node.url()
     ))
     .expect_problem(400, "invalid_request");
-    get(&format!("{}/nodes/ghost/reputation", node.url)).expect_problem(404, "node_not_found");
+    get(&format!("{}/nodes/ghost/reputation", node.url())).expect_problem(404, "node_not_found");
 }
 
 /// Pays, confirms, and has the background work look.
 fn pay(world: &World, node: &Node, to: &str, flop: &str) {
     node.pay(to, flop).expect_status(200);
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
 }
 
 #[test]
@@ -226,10 +230,10 @@ fn a_payment_that_confirms_impacts_reputation_up_to_the_days_cap() {
     let node = world.funded_node("node_001", &["100"]);
     let recipient = world.chain.foreign_address();
     node.pay(&recipient, "5").expect_status(200);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(node.shown()["reputation"], 50, "not before it confirms");
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(node.shown()["reputation"], 51);
     let event = reputation(&node, "")["events"][0].clone();
     assert_eq!(
@@ -248,9 +252,9 @@ fn a_payment_that_confirms_impacts_reputation_up_to_the_days_cap() {
     assert_eq!(page["events"][0]["applied"], 0);
     // A reorganisation that confirms them anew counts nothing twice.
     world.chain.reorganise(1);
-    follow(&node.url);
+    follow(node.url());
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(reputation(&node, "")["events"].as_array().unwrap().len(), 3);
     assert_eq!(node.shown()["reputation"], 52);
 }
@@ -265,7 +269,7 @@ fn a_payment_with_a_deposit_that_was_taken_back_impacts_reputation() {
     let node = world.node_with_wallet("node_001");
     let deposit = world.chain.faucet(&node.address(), "100");
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     let recipient = world.chain.foreign_address();
     let sent = node.pay(&recipient, "5").expect_status(200).json();
     // The block with the deposit goes, and its sender spends the money once more.
@@ -275,13 +279,13 @@ fn a_payment_with_a_deposit_that_was_taken_back_impacts_reputation() {
         .chain
         .rpc("devnet_doublespend", json!([deposit, elsewhere]))
         .unwrap();
-    follow(&node.url);
+    follow(node.url());
     world.chain.mine(1);
     for _ in 0..3 {
-        follow(&node.url);
+        follow(node.url());
         world.chain.mine(1);
     }
-    follow(&node.url);
+    follow(node.url());
     let one = format!(
         "/wallet/node_001/transactions/{}",
         sent["payment_id"].as_str().unwrap()
@@ -314,9 +318,9 @@ fn a_failure_that_is_nobodys_fault_leaves_the_score() {
         .rpc("devnet_doublespend", json!({"txid": sent["txid"]}))
         .unwrap();
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     world.chain.mine(1);
-    follow(&node.url);
+    follow(node.url());
     assert_eq!(world.books().payments("failed"), 1);
     assert_eq!(node.shown()["reputation"], 50);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::process::{Application, Host};
+use crate::process::{Application, sql};
 
 fn application() -> Application {
     Application::new(
@@ -21,12 +21,6 @@ fn application() -> Application {
         sqlite_databases = ["default"]
         "#,
     )
-}
-
-fn sql(host: &Host, script: &[&str]) -> Vec<String> {
-    let answer = host.post("/sql", &script.join("\n"));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body.split('\n').map(str::to_owned).collect()
 }
 
 const COUNTING: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";

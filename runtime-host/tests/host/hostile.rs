@@ -1,7 +1,7 @@
 //! What a component tries that it was not granted.
 
 use crate::client::Client;
-use crate::process::{Application, Host};
+use crate::process::{Application, Host, granted, sql};
 use crate::upstream::{Next, Upstream, respond};
 
 #[test]
@@ -199,16 +199,6 @@ fn private_addresses_are_found_in_every_notation() {
         );
     }
     assert!(listener.accept().is_err(), "nobody came");
-}
-
-fn granted() -> Application {
-    Application::probe("sqlite_databases = [\"default\"]\n")
-}
-
-fn sql(host: &Host, script: &[&str]) -> Vec<String> {
-    let answer = host.post("/sql", &script.join("\n"));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body.split('\n').map(str::to_owned).collect()
 }
 
 #[test]
@@ -417,10 +407,7 @@ fn writing() -> Application {
 
 #[test]
 fn a_lock_ends_with_the_instance_that_held_it_however_that_ends() {
-    let silent = Upstream::start(|_, _| {
-        std::thread::sleep(std::time::Duration::from_secs(3600));
-        Next::Close
-    });
+    let silent = Upstream::silent();
     let url = format!("http://{}/", silent.address);
     let app = writing();
     // Longer than this test may take, so that nothing but the end of the

@@ -1,22 +1,13 @@
 //! Databases with a libSQL server. These tests need one, so they run only when asked for:
 //! `cargo test --release -p runtime-host --test host -- --ignored`
 
-use crate::process::{Application, Host};
+use crate::process::{Application, Host, granted, sql};
 use crate::sqld::Sqld;
-
-fn granted() -> Application {
-    Application::probe("sqlite_databases = [\"default\"]\n")
-}
+use crate::sqlite::{VALUES, VALUES_GIVE};
 
 fn start(app: &Application, server: &Sqld) -> Host {
     let config = app.write("runtime-config.toml", &server.runtime_config());
     app.start(&["--runtime-config-file", config.to_str().unwrap()])
-}
-
-fn sql(host: &Host, script: &[&str]) -> Vec<String> {
-    let answer = host.post("/sql", &script.join("\n"));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body.split('\n').map(str::to_owned).collect()
 }
 
 #[test]
@@ -24,30 +15,7 @@ fn sql(host: &Host, script: &[&str]) -> Vec<String> {
 fn values_changes_and_row_ids_are_those_of_a_file() {
     let (app, server) = (granted(), Sqld::start());
     let host = start(&app, &server);
-    let answers = sql(
-        &host,
-        &[
-            "rowid",
-            "changes",
-            "CREATE TABLE t (i INTEGER PRIMARY KEY, v)",
-            "INSERT INTO t (v) VALUES (1), (2.5), ('text'), (x'0102'), (NULL)",
-            "changes",
-            "rowid",
-            "SELECT * FROM t ORDER BY i",
-        ],
-    );
-    assert_eq!(
-        answers,
-        [
-            "0",
-            "0",
-            "",
-            "",
-            "5",
-            "5",
-            "1|1 2|2.5 3|text 4|[1, 2] 5|null"
-        ]
-    );
+    assert_eq!(sql(&host, &VALUES), VALUES_GIVE);
     assert!(
         !app.path().join(".spin/sqlite_db.db").exists(),
         "no file is made"
@@ -131,7 +99,7 @@ fn a_transaction_dies_with_its_instance() {
 #[test]
 #[ignore = "needs sqld"]
 fn a_server_that_goes_away_is_told_and_used_again_when_it_is_back() {
-    let (app, mut server) = (granted(), Sqld::start());
+    let (app, server) = (granted(), Sqld::start());
     let host = start(&app, &server);
     sql(&host, &["CREATE TABLE t (v)", "INSERT INTO t VALUES (1)"]);
     server.kill();
@@ -147,7 +115,7 @@ fn a_server_that_goes_away_is_told_and_used_again_when_it_is_back() {
 #[test]
 #[ignore = "needs sqld"]
 fn a_server_that_is_not_there_yet_is_waited_for() {
-    let (app, mut server) = (granted(), Sqld::start());
+    let (app, server) = (granted(), Sqld::start());
     server.kill();
     let host = start(&app, &server);
     host.logged("the database server cannot be reached");

@@ -258,3 +258,15 @@ impl Drop for Host {
         }
     }
 }
+
+/// The probe, which may open the default database.
+pub fn granted() -> Application {
+    Application::probe("sqlite_databases = [\"default\"]\n")
+}
+
+/// Has the probe run each line on one connection: what each gave.
+pub fn sql(host: &Host, script: &[&str]) -> Vec<String> {
+    let answer = host.post("/sql", &script.join("\n"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body.split('\n').map(str::to_owned).collect()
+}

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server with one database.
 pub struct Sqld {
-    child: Child,
+    child: Mutex<Child>,
     address: SocketAddr,
     folder: TempDir,
 }
@@ -39,7 +40,7 @@ impl Sqld {
         for _ in 0..TRIES {
             if let Some((child, address)) = try_start(&program, folder.path(), None, arguments) {
                 return Sqld {
-                    child,
+                    child: Mutex::new(child),
                     address,
                     folder,
                 };
@@ -50,15 +51,16 @@ impl Sqld {
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn kill(&self) {
+        let mut child = self.child.lock().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts it again with its data, where it was.
-    pub fn restart(&mut self) {
+    pub fn restart(&self) {
         let again = try_start(&program(), self.folder.path(), Some(self.address), &[]);
-        self.child = again.expect("the port is still free").0;
+        *self.child.lock().unwrap() = again.expect("the port is still free").0;
     }
 
     /// Its database, to be looked at.
@@ -130,7 +132,8 @@ fn program() -> PathBuf {
 
 impl Drop for Sqld {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }

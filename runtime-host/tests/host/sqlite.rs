@@ -1,16 +1,31 @@
 //! Databases: who may open them, what errors say, and what is left behind.
 
-use crate::process::{Application, Host};
+use crate::process::{Application, granted, sql};
 
-fn granted() -> Application {
-    Application::probe("sqlite_databases = [\"default\"]\n")
-}
-
-fn sql(host: &Host, script: &[&str]) -> Vec<String> {
-    let answer = host.post("/sql", &script.join("\n"));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body.split('\n').map(str::to_owned).collect()
-}
+/// Values of every kind, and what tells of writes.
+pub const VALUES: [&str; 9] = [
+    "rowid",
+    "changes",
+    "CREATE TABLE t (i INTEGER PRIMARY KEY, v)",
+    "INSERT INTO t (v) VALUES (1), (2.5), ('text'), (x'0102'), (NULL)",
+    "changes",
+    "rowid",
+    "SELECT * FROM t ORDER BY i",
+    "UPDATE t SET v = 0 WHERE i < 3 RETURNING i",
+    "changes",
+];
+/// What they give.
+pub const VALUES_GIVE: [&str; 9] = [
+    "0",
+    "0",
+    "",
+    "",
+    "5",
+    "5",
+    "1|1 2|2.5 3|text 4|[1, 2] 5|null",
+    "1 2",
+    "2",
+];
 
 #[test]
 fn a_database_must_be_granted() {
@@ -34,34 +49,7 @@ fn values_changes_and_row_ids() {
     let app = granted();
     let state = app.path().join("elsewhere");
     let host = app.start(&["--state-dir", state.to_str().unwrap()]);
-    let answers = sql(
-        &host,
-        &[
-            "rowid",
-            "changes",
-            "CREATE TABLE t (i INTEGER PRIMARY KEY, v)",
-            "INSERT INTO t (v) VALUES (1), (2.5), ('text'), (x'0102'), (NULL)",
-            "changes",
-            "rowid",
-            "SELECT * FROM t ORDER BY i",
-            "UPDATE t SET v = 0 WHERE i < 3 RETURNING i",
-            "changes",
-        ],
-    );
-    assert_eq!(
-        answers,
-        [
-            "0",
-            "0",
-            "",
-            "",
-            "5",
-            "5",
-            "1|1 2|2.5 3|text 4|[1, 2] 5|null",
-            "1 2",
-            "2"
-        ]
-    );
+    assert_eq!(sql(&host, &VALUES), VALUES_GIVE);
     // A connection that was used before shows nothing of that.
     assert_eq!(sql(&host, &["rowid", "changes"]), ["0", "0"]);
     assert!(state.join("sqlite_db.db").exists());

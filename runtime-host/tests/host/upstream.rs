@@ -65,6 +65,14 @@ impl Upstream {
         })
     }
 
+    /// Takes connections and answers nobody.
+    pub fn silent() -> Self {
+        Self::start(|_, _| {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+            Next::Close
+        })
+    }
+
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
