@@ -16,14 +16,16 @@ use crate::compose::{self, ComposeError};
 use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
+use crate::granted::Granted;
 use crate::instance::{Grants, InstanceLimits};
+use crate::key_value::{self, KeyValueLimits, Store};
 use crate::manifest::{Component, DependencySource, Manifest};
 use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::parallel;
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Databases, Location, SqliteLimits};
+use crate::sqlite::{Database, Location, SqliteLimits};
 use crate::stdio::OutputSettings;
 use crate::variables::{ComponentVariables, Variables};
 
@@ -34,6 +36,8 @@ pub struct Settings {
     pub state_directory: PathBuf,
     /// Where each database is that there can be.
     pub databases: BTreeMap<String, Location>,
+    /// Where each key-value store is that there can be.
+    pub stores: BTreeMap<String, key_value::Location>,
     /// Compiled components, if they are kept.
     pub cache: Option<Cache>,
     /// What bounds the instances of each component.
@@ -44,6 +48,8 @@ pub struct Settings {
     pub outbound: OutboundLimits,
     /// What bounds the use of each database.
     pub sqlite: SqliteLimits,
+    /// What bounds the use of each key-value store.
+    pub key_value: KeyValueLimits,
     /// Threads that serve connections.
     pub threads: usize,
     /// Where what components print goes.
@@ -64,6 +70,8 @@ pub struct App {
     pub backups: Option<backup::Plan>,
     /// Its databases, by name.
     pub databases: BTreeMap<String, Database>,
+    /// Its key-value stores, by label.
+    pub stores: BTreeMap<String, Store>,
     runners: IndexMap<String, Runner>,
 }
 
@@ -103,7 +111,18 @@ impl App {
         let client = Arc::new(client);
         let granting = Granting {
             values: variables.of_components(manifest)?,
-            databases: databases(manifest, &settings, &client)?,
+            databases: used(
+                manifest,
+                |component| &component.sqlite_databases,
+                &settings.databases,
+                |_, place| Database::prepare(place, &client, settings.sqlite),
+            )?,
+            stores: used(
+                manifest,
+                |component| &component.key_value_stores,
+                &settings.stores,
+                |label, place| Store::prepare(label, place, settings.key_value),
+            )?,
             client: Arc::clone(&client),
             variables,
             settings: &settings,
@@ -156,6 +175,7 @@ impl App {
             schedule: schedule.unwrap_or_default(),
             backups: backups.flatten(),
             databases: granting.databases,
+            stores: granting.stores,
             runners,
         };
         faults.finish_with((app, collected))
@@ -281,22 +301,13 @@ impl Faulty {
 struct Granting<'a> {
     values: BTreeMap<String, ComponentVariables>,
     databases: BTreeMap<String, Database>,
+    stores: BTreeMap<String, Store>,
     client: Arc<Client>,
     variables: &'a Variables,
     settings: &'a Settings,
 }
 
 impl Granting<'_> {
-    fn known_databases(&self) -> String {
-        let names: Vec<String> = self
-            .settings
-            .databases
-            .keys()
-            .map(|name| format!("{name:?}"))
-            .collect();
-        names.join(", ")
-    }
-
     fn of(&self, id: &str, component: &Component) -> Result<Grants> {
         let mut faults = Collector::default();
         let id_arc: Arc<str> = Arc::from(id);
@@ -308,16 +319,18 @@ impl Granting<'_> {
             component.private_networks.as_deref(),
             self.variables,
         ));
-        let databases = Databases::grant(&component.sqlite_databases, &self.databases);
-        if let Err(unknown) = &databases {
-            for name in unknown {
-                faults.push(format!(
-                    "sqlite_databases: there is no database {name:?}; there are {}; \
-                     others come from --runtime-config-file",
-                    self.known_databases()
-                ));
-            }
-        }
+        let databases = faults.keep(granted(
+            "sqlite_databases: there is no database",
+            &component.sqlite_databases,
+            &self.databases,
+            &self.settings.databases,
+        ));
+        let stores = faults.keep(granted(
+            "key_value_stores: there is no store",
+            &component.key_value_stores,
+            &self.stores,
+            &self.settings.stores,
+        ));
         let variables = self
             .values
             .get(id)
@@ -340,7 +353,8 @@ impl Granting<'_> {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
-            databases: Arc::new(databases.unwrap_or_default()),
+            databases: databases.unwrap_or_default(),
+            stores: stores.unwrap_or_default(),
             outbound: Arc::new(outbound),
             limits: self.settings.instance,
             outputs: outputs.unwrap_or_default(),
@@ -349,31 +363,40 @@ impl Granting<'_> {
     }
 }
 
-/// The databases which the manifest mentions, of those that there are.
-fn databases(
+/// Those of `names` among the `existing`; `known` are all that there can be.
+fn granted<T: Clone, L>(
+    fault: &str,
+    names: &[String],
+    existing: &BTreeMap<String, T>,
+    known: &BTreeMap<String, L>,
+) -> Result<Granted<T>> {
+    Granted::of(names, existing).map_err(|unknown| {
+        let known: Vec<String> = known.keys().map(|name| format!("{name:?}")).collect();
+        let known = known.join(", ");
+        Faults::several(unknown.into_iter().map(|name| {
+            format!("{fault} {name:?}; there are {known}; others come from --runtime-config-file")
+        }))
+    })
+}
+
+/// What `prepare` makes of those of `places` that components of the manifest
+/// name.
+fn used<T, L: Clone>(
     manifest: &Manifest,
-    settings: &Settings,
-    client: &Arc<Client>,
-) -> Result<BTreeMap<String, Database>> {
-    let wanted: BTreeSet<&String> = manifest
-        .components
-        .values()
-        .flat_map(|component| &component.sqlite_databases)
-        .collect();
+    names: impl Fn(&Component) -> &Vec<String>,
+    places: &BTreeMap<String, L>,
+    prepare: impl Fn(&str, L) -> std::result::Result<T, String>,
+) -> Result<BTreeMap<String, T>> {
+    let wanted: BTreeSet<&String> = manifest.components.values().flat_map(names).collect();
     let mut faults = Collector::default();
-    let mut databases = BTreeMap::new();
-    for (name, place) in &settings.databases {
+    let mut used = BTreeMap::new();
+    for (name, place) in places {
         if wanted.contains(name) {
-            let database =
-                Database::prepare(place.clone(), client, settings.sqlite).map_err(Faults::one);
-            databases.extend(
-                faults
-                    .keep(database)
-                    .map(|database| (name.clone(), database)),
-            );
+            let made = prepare(name, place.clone()).map_err(Faults::one);
+            used.extend(faults.keep(made).map(|made| (name.clone(), made)));
         }
     }
-    faults.finish_with(databases)
+    faults.finish_with(used)
 }
 
 /// Composes and compiles components, or finds them compiled.

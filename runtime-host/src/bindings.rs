@@ -47,6 +47,26 @@ wasmtime::component::bindgen!({
             }
         }
 
+        package spin:key-value@3.0.0 {
+            interface key-value {
+                resource store {
+                    open: static async func(label: string) -> result<store, error>;
+                    get: async func(key: string) -> result<option<list<u8>>, error>;
+                    set: async func(key: string, value: list<u8>) -> result<_, error>;
+                    delete: async func(key: string) -> result<_, error>;
+                    exists: async func(key: string) -> result<bool, error>;
+                    get-keys: async func() -> tuple<stream<string>, future<result<_, error>>>;
+                }
+
+                variant error {
+                    store-table-full,
+                    no-such-store,
+                    access-denied,
+                    other(string),
+                }
+            }
+        }
+
         package spin:variables@3.0.0 {
             interface variables {
                 get: async func(name: string) -> result<string, error>;
@@ -62,12 +82,14 @@ wasmtime::component::bindgen!({
 
         world capabilities {
             import sqlite;
+            import spin:key-value/key-value@3.0.0;
             import spin:variables/variables@3.0.0;
         }
     "#,
     world: "capabilities",
     imports: { default: async | trappable },
     with: {
+        "spin:key-value/key-value.store": crate::key_value::GuestStore,
         "spin:sqlite/sqlite.connection": crate::sqlite::GuestConnection,
     },
 });

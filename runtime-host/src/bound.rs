@@ -69,12 +69,24 @@ pub enum Bound {
     DatabaseConnections,
     /// `--max-instance-connections`
     InstanceConnections,
+    /// `--kv-timeout`
+    KeyValueTimeout,
+    /// `--max-kv-key`
+    KeyValueKey,
+    /// `--max-kv-value`
+    KeyValueValue,
+    /// `--max-kv-list`
+    KeyValueList,
+    /// `--max-kv-operations`
+    KeyValueOperations,
+    /// `--max-instance-stores`
+    InstanceStores,
 }
 
 impl Bound {
     /// All, for the test that compares them with the command line.
     #[cfg(test)]
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::TlsHandshakeTimeout,
@@ -104,6 +116,12 @@ impl Bound {
         Self::SqlValue,
         Self::DatabaseConnections,
         Self::InstanceConnections,
+        Self::KeyValueTimeout,
+        Self::KeyValueKey,
+        Self::KeyValueValue,
+        Self::KeyValueList,
+        Self::KeyValueOperations,
+        Self::InstanceStores,
     ];
 
     /// The flag that sets it.
@@ -138,6 +156,12 @@ impl Bound {
             Self::SqlValue => "--max-sql-value",
             Self::DatabaseConnections => "--max-database-connections",
             Self::InstanceConnections => "--max-instance-connections",
+            Self::KeyValueTimeout => "--kv-timeout",
+            Self::KeyValueKey => "--max-kv-key",
+            Self::KeyValueValue => "--max-kv-value",
+            Self::KeyValueList => "--max-kv-list",
+            Self::KeyValueOperations => "--max-kv-operations",
+            Self::InstanceStores => "--max-instance-stores",
         }
     }
 

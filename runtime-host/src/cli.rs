@@ -16,7 +16,7 @@ use crate::observe::Observe;
 use crate::runtime_config::{self, RuntimeConfig};
 use crate::sqlite::Location;
 use crate::variables::Argument;
-use crate::{backup, build, devnet, logging, manifest, restore, up};
+use crate::{backup, build, devnet, key_value, logging, manifest, restore, up};
 
 /// Runs Spin applications of HTTP components on wasmtime.
 #[derive(Debug, Parser)]
@@ -61,8 +61,8 @@ pub(crate) struct State {
     #[arg(long = "state-dir", value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 
-    /// Spin's runtime configuration: which database is which file, or with
-    /// which libSQL server.
+    /// Spin's runtime configuration: which database and which key-value store
+    /// is in which file, or with which server.
     #[arg(long, env = "RUNTIME_CONFIG_FILE", value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
 }
@@ -74,6 +74,8 @@ pub(crate) struct Places {
     pub(crate) directory: PathBuf,
     /// Every database there can be.
     pub(crate) databases: BTreeMap<String, Location>,
+    /// Every key-value store there can be.
+    pub(crate) stores: BTreeMap<String, key_value::Location>,
 }
 
 impl State {
@@ -95,6 +97,7 @@ impl State {
         let directory = given.unwrap_or_else(|| manifest.directory.join(".spin"));
         Ok(Places {
             databases: config.databases(&directory),
+            stores: config.stores(&directory),
             directory,
         })
     }

@@ -117,6 +117,10 @@ pub fn linker(engine: &Engine) -> anyhow::Result<Linker<StoreData>> {
         StoreData::http,
     )?;
     bindings::spin::sqlite::sqlite::add_to_linker::<_, bindings::Host>(&mut linker, |data| data)?;
+    bindings::spin::key_value::key_value::add_to_linker::<_, bindings::Host>(
+        &mut linker,
+        |data| data,
+    )?;
     bindings::spin::variables::variables::add_to_linker::<_, bindings::Host>(
         &mut linker,
         |data| data,

@@ -26,6 +26,11 @@ impl Faults {
         Self(vec![one_line(&line.to_string())])
     }
 
+    /// One fault for each of `lines`, of which there must be one.
+    pub fn several(lines: impl IntoIterator<Item = String>) -> Self {
+        Self(lines.into_iter().map(|line| one_line(&line)).collect())
+    }
+
     /// The lines, in the order in which they were found.
     pub fn lines(&self) -> &[String] {
         &self.0

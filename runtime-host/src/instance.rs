@@ -9,9 +9,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::bindings;
 use crate::bound::Bound;
+use crate::granted::Granted;
+use crate::key_value::Store as KeyValueStore;
 use crate::metrics;
 use crate::outbound::Hooks;
-use crate::sqlite::{Databases, Sessions};
+use crate::sqlite::{Database, Sessions};
 use crate::stdio::{Allowance, ComponentOutput, OutputKind, Outputs};
 use crate::trace::Span;
 use crate::variables::{ComponentVariables, LookupError};
@@ -34,6 +36,8 @@ pub struct InstanceLimits {
     pub outbound_requests: usize,
     /// Connections to databases at once.
     pub connections: usize,
+    /// Key-value stores that it has open at once.
+    pub stores: usize,
 }
 
 /// The most elements of one table of functions.
@@ -49,7 +53,9 @@ pub struct Grants {
     /// Its environment variables.
     pub environment: Vec<(String, String)>,
     /// The databases it may open.
-    pub databases: Arc<Databases>,
+    pub databases: Granted<Database>,
+    /// The key-value stores it may open.
+    pub stores: Granted<KeyValueStore>,
     /// How and where it may connect.
     pub outbound: Arc<crate::outbound::Grant>,
     /// What bounds each instance.
@@ -64,6 +70,8 @@ pub struct Grants {
 pub struct StoreData {
     pub(crate) grants: Arc<Grants>,
     pub(crate) sessions: Arc<Sessions>,
+    /// Key-value stores that are open.
+    pub(crate) open_stores: usize,
     pub(crate) table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -98,6 +106,7 @@ impl StoreData {
         Self {
             hooks: Hooks::new(&grants.outbound, limits.outbound_requests),
             sessions: Arc::new(Sessions::default()),
+            open_stores: 0,
             table,
             wasi: wasi.build(),
             http,

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::{at_least_one, time, time_or_none};
 use crate::dispatch;
 use crate::instance::InstanceLimits;
+use crate::key_value::KeyValueLimits;
 use crate::outbound::OutboundLimits;
 use crate::sqlite::SqliteLimits;
 use crate::{connection, server};
@@ -26,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) outbound: Outbound,
     #[command(flatten)]
     pub(crate) sqlite: Sqlite,
+    #[command(flatten)]
+    pub(crate) key_value: KeyValue,
 }
 
 /// What bounds clients, and how a host stops.
@@ -207,6 +210,35 @@ pub(crate) struct Sqlite {
     max_instance_connections: usize,
 }
 
+/// What bounds the use of key-value stores.
+#[derive(Debug, Args)]
+pub(crate) struct KeyValue {
+    /// How long an operation on a key-value store may wait for its turn, and
+    /// how long it may take.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    kv_timeout: Duration,
+
+    /// The longest key, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 10, value_parser = at_least_one)]
+    max_kv_key: usize,
+
+    /// The largest value, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = at_least_one)]
+    max_kv_value: usize,
+
+    /// The memory of a list of all keys of a store, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = at_least_one)]
+    max_kv_list: usize,
+
+    /// Operations on one store at once; a further one waits.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
+    max_kv_operations: usize,
+
+    /// Stores that one instance may have open at once.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
+    max_instance_stores: usize,
+}
+
 /// SQLite's own most.
 const MAX_SQL_BYTES: i64 = 1_000_000_000;
 
@@ -232,6 +264,7 @@ impl Limits {
             .saturating_add(
                 self.sqlite
                     .max_database_connections
+                    .saturating_add(self.key_value.max_kv_operations)
                     .saturating_mul(FILES_OF_DATABASE),
             )
             .saturating_add(OTHERS)
@@ -283,6 +316,7 @@ impl Limits {
             output_bytes: instances.max_output,
             outbound_requests: self.outbound.max_instance_outbound_requests,
             connections: self.sqlite.max_instance_connections,
+            stores: self.key_value.max_instance_stores,
         }
     }
 
@@ -309,6 +343,18 @@ impl Limits {
             statement_bytes: sqlite.max_sql_statement,
             value_bytes: sqlite.max_sql_value,
             connections: sqlite.max_database_connections,
+        }
+    }
+
+    /// Of each key-value store.
+    pub(crate) fn key_value(&self) -> KeyValueLimits {
+        let key_value = &self.key_value;
+        KeyValueLimits {
+            timeout: key_value.kv_timeout,
+            key_bytes: key_value.max_kv_key,
+            value_bytes: key_value.max_kv_value,
+            list_bytes: key_value.max_kv_list,
+            operations: key_value.max_kv_operations,
         }
     }
 }

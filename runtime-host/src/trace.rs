@@ -272,8 +272,24 @@ impl Span {
         Some(Self::begin(tracing, builder, &self.0))
     }
 
-    /// Ends the span of a statement.
-    pub fn statement_ended(&self, good: bool) {
+    /// A child for the operation `name` on the key-value store `label`, only if
+    /// the log is at debug level. It shows neither key nor value.
+    pub fn key_value(&self, name: &'static str, label: &str) -> Option<Self> {
+        if !tracing::enabled!(target: "runtime_host::key_value", tracing::Level::DEBUG) {
+            return None;
+        }
+        let tracing = TRACING.get()?;
+        let builder = SpanBuilder::from_name("key_value")
+            .with_kind(SpanKind::Client)
+            .with_attributes([
+                KeyValue::new("db.operation.name", name),
+                KeyValue::new("db.namespace", label.to_owned()),
+            ]);
+        Some(Self::begin(tracing, builder, &self.0))
+    }
+
+    /// Ends the span of a statement or an operation.
+    pub fn operation_ended(&self, good: bool) {
         let span = self.0.span();
         if !good {
             span.set_status(Status::error(""));

@@ -13,13 +13,15 @@ use crate::cli::{self, Up};
 use crate::config_yaml::{self, ConfigFile};
 use crate::fault::{Collector, Faults, Result};
 use crate::handover::{Offer, Predecessor};
+use crate::key_value::Store;
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 #[cfg(unix)]
 use crate::open_files;
+use crate::reachable::Reachable;
 use crate::shards::Shards;
 use crate::shutdown::{self, Phase, Signals, Trigger};
-use crate::sqlite::{Database, Reachable};
+use crate::sqlite::Database;
 use crate::tls::{self, Tls};
 use crate::variables::{Origin, Variables};
 use crate::watch::Observer;
@@ -217,7 +219,16 @@ async fn load(manifest: Arc<Manifest>, variables: Variables, settings: Settings)
         .await
         .map_err(|e| Faults::one(format!("loading failed: {e}")))??;
     for (name, database) in &app.databases {
-        faults.keep(reachable(name, database).await);
+        if let Database::Server(server) = database {
+            let place = format!("sqlite_database.{name}");
+            faults.keep(reachable(&place, server.reachable().await));
+        }
+    }
+    for (label, store) in &app.stores {
+        if let Store::Redis(server) = store {
+            let place = format!("key_value_store.{label}");
+            faults.keep(reachable(&place, server.reachable().await));
+        }
     }
     if let Some(id) = startup_check {
         faults.keep(startup::check(&app, &id).await);
@@ -225,19 +236,16 @@ async fn load(manifest: Arc<Manifest>, variables: Variables, settings: Settings)
     faults.finish_with(app)
 }
 
-/// Whether a server is there that holds a database. One that is not may come:
-/// until then, components are told.
-async fn reachable(name: &str, database: &Database) -> Result<()> {
-    let Database::Server(server) = database else {
-        return Ok(());
-    };
-    match server.reachable().await {
+/// What it means that the server which holds `place` answered so. One that is
+/// away may come: until then, components are told.
+fn reachable(place: &str, reachable: Reachable) -> Result<()> {
+    match reachable {
         Reachable::Yes => Ok(()),
         Reachable::NotNow(why) => {
-            tracing::warn!(database = name, "{why}");
+            tracing::warn!("{place}: {why}");
             Ok(())
         }
-        Reachable::Never(why) => Err(Faults::one(format!("sqlite_database.{name}: {why}"))),
+        Reachable::Never(why) => Err(Faults::one(format!("{place}: {why}"))),
     }
 }
 
@@ -286,11 +294,13 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     Ok(Settings {
         state_directory: places.directory,
         databases: places.databases,
+        stores: places.stores,
         cache,
         bounds: limits.dispatch(),
         instance: limits.instance(),
         outbound: limits.outbound(),
         sqlite: limits.sqlite(),
+        key_value: limits.key_value(),
         threads: limits.threads(),
         outputs,
     })

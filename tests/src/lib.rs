@@ -26,6 +26,8 @@ mod receiver;
 mod registries;
 mod registry;
 mod reply;
+#[path = "../../runtime-host/tests/host/server_process.rs"]
+mod server_process;
 #[path = "../../runtime-host/tests/host/sqld.rs"]
 mod sqld;
 mod stream;

@@ -107,25 +107,33 @@ fn the_spin_app_sets_variables_that_there_are() {
 
 #[test]
 fn the_manifests_belong_together() {
-    let database = documents("kubernetes/libsql.yaml");
-    assert_eq!(
-        kinds(&database),
-        ["Service", "StatefulSet", "NetworkPolicy"]
-    );
-    let service = database[0]["metadata"]["name"].as_str().unwrap();
-    let port = &database[0]["spec"]["ports"][0]["port"];
-    let url = format!("url = \"http://{service}:{port}\"");
-    assert!(text("runtime-config.toml").contains(&url), "{url}");
-    // One server: two on one disk would damage it.
-    assert_eq!(database[1]["spec"]["replicas"], 1);
-
     let wallet = documents("kubernetes/wallet.yaml");
     assert_eq!(
         kinds(&wallet),
         ["Service", "Deployment", "PodDisruptionBudget"]
     );
     let label = &wallet[1]["spec"]["template"]["metadata"]["labels"]["app"];
-    let allowed = &database[2]["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"];
-    assert_eq!(&allowed["app"], label, "the database lets the wallet in");
     assert_eq!(&wallet[0]["spec"]["selector"]["app"], label);
+
+    for (file, scheme, told) in [
+        ("kubernetes/libsql.yaml", "http://", "runtime-config.toml"),
+        (
+            "kubernetes/redis.yaml",
+            "redis://:PASSWORD@",
+            "kubernetes/redis.yaml",
+        ),
+    ] {
+        let server = documents(file);
+        assert_eq!(kinds(&server), ["Service", "StatefulSet", "NetworkPolicy"]);
+        let service = server[0]["metadata"]["name"].as_str().unwrap();
+        let port = &server[0]["spec"]["ports"][0]["port"];
+        let url = format!("url = \"{scheme}{service}:{port}\"");
+        assert!(text(told).contains(&url), "{url}");
+        // One server: two on one disk would damage it.
+        assert_eq!(server[1]["spec"]["replicas"], 1);
+        let rule = &server[2]["spec"]["ingress"][0];
+        assert_eq!(&rule["ports"][0]["port"], port);
+        let allowed = &rule["from"][0]["podSelector"]["matchLabels"];
+        assert_eq!(&allowed["app"], label, "it lets the wallet in");
+    }
 }

@@ -164,6 +164,8 @@ pub struct Component {
     pub allowed_outbound_hosts: Vec<String>,
     /// The databases it may open.
     pub sqlite_databases: Vec<String>,
+    /// The key-value stores it may open.
+    pub key_value_stores: Vec<String>,
     /// How it is built.
     pub build: Option<Build>,
     /// What satisfies its imports.
@@ -617,7 +619,6 @@ fn check_component(
     };
     let unsupported = [
         ("files", !raw.files.is_empty()),
-        ("key_value_stores", !raw.key_value_stores.is_empty()),
         ("ai_models", !raw.ai_models.is_empty()),
     ];
     for (field, _) in unsupported.iter().filter(|(_, used)| *used) {
@@ -677,6 +678,7 @@ fn check_component(
         environment: raw.environment,
         allowed_outbound_hosts: raw.allowed_outbound_hosts,
         sqlite_databases: raw.sqlite_databases,
+        key_value_stores: raw.key_value_stores,
         build,
         dependencies,
         schedule,
@@ -885,7 +887,7 @@ mod tests {
             executor = { type = "wagi" }
             [component.a]
             source = { url = "https://x", digest = "sha256:0" }
-            key_value_stores = ["default"]
+            ai_models = ["llama2-chat"]
             [component.a.dependencies]
             "n:p" = { component = "nope", inherit_configuration = ["everything"] }
             "n:q" = "1.0"
@@ -897,7 +899,7 @@ mod tests {
             "component \"missing\"",
             "\"wagi\"",
             "component.a.source",
-            "component.a.key_value_stores",
+            "component.a.ai_models",
             "component \"nope\"",
             "\"everything\"",
             "registry",

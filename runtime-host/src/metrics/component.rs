@@ -62,6 +62,9 @@ pub struct Component {
     server: Histogram,
     errors: [IntCounter; ERRORS.len()],
     other_errors: IntCounter,
+    file_store: Histogram,
+    server_store: Histogram,
+    store_errors: IntCounter,
 }
 
 impl Component {
@@ -84,6 +87,9 @@ impl Component {
             server: statement("server"),
             errors: ERRORS.map(|(_, kind)| error(kind)),
             other_errors: error("other"),
+            file_store: m.key_value_seconds.with_label_values(&[id, "file"]),
+            server_store: m.key_value_seconds.with_label_values(&[id, "server"]),
+            store_errors: m.key_value_errors.with_label_values(&[id]),
         })
     }
 
@@ -123,6 +129,22 @@ impl Component {
                 .and_then(|index| self.errors.get(index))
                 .unwrap_or(&self.other_errors)
                 .inc();
+        }
+    }
+}
+
+impl Component {
+    /// An operation on a key-value store, one with a server or in a file, took
+    /// `time`.
+    pub fn key_value(&self, is_remote: bool, time: Duration, good: bool) {
+        let times = if is_remote {
+            &self.server_store
+        } else {
+            &self.file_store
+        };
+        times.observe(seconds(time));
+        if !good {
+            self.store_errors.inc();
         }
     }
 }

@@ -55,6 +55,8 @@ struct Metrics {
     outbound_seconds: HistogramVec,
     sqlite_seconds: HistogramVec,
     sqlite_errors: IntCounterVec,
+    key_value_seconds: HistogramVec,
+    key_value_errors: IntCounterVec,
     tls_reloads: IntCounterVec,
     schedule: IntCounterVec,
     backups: IntCounterVec,
@@ -194,6 +196,17 @@ impl Metrics {
                 "sqlite_errors_total",
                 "Statements that failed; busy is those that waited for a lock in vain.",
                 &["component", "kind"],
+            ),
+            key_value_seconds: new.times(
+                "key_value_operation_duration_seconds",
+                "To carry out an operation on a key-value store, with its waits.",
+                &["component", "kind"],
+                &FINE_BUCKETS,
+            ),
+            key_value_errors: new.counters(
+                "key_value_errors_total",
+                "Operations on key-value stores that failed.",
+                &["component"],
             ),
             tls_reloads: new.counters(
                 "tls_reloads_total",

@@ -1,6 +1,5 @@
 //! A database, wherever it is, and who may open it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +63,7 @@ impl Database {
         limits: SqliteLimits,
     ) -> Result<Self, String> {
         Ok(match place {
-            Location::File(path) => Self::File(FileDatabase::prepare(path, limits)?),
+            Location::File(path) => Self::File(FileDatabase::prepare(path, limits, "")?),
             Location::Server(address) => {
                 Self::Server(Arc::new(Server::new(address, Arc::clone(client), limits)))
             }
@@ -81,39 +80,6 @@ impl Database {
             Self::File(database) => Session::File(database.open().await?),
             Self::Server(server) => Session::Server(server.open().await?),
         })
-    }
-}
-
-/// The databases that one component may open.
-#[derive(Debug, Default)]
-pub struct Databases(BTreeMap<String, Database>);
-
-impl Databases {
-    /// The databases of `names` among those that exist.
-    ///
-    /// # Errors
-    ///
-    /// The names for which there is none.
-    pub fn grant(
-        names: &[String],
-        existing: &BTreeMap<String, Database>,
-    ) -> Result<Self, Vec<String>> {
-        let (known, unknown): (Vec<_>, Vec<_>) = names
-            .iter()
-            .cloned()
-            .partition(|name| existing.contains_key(name));
-        if !unknown.is_empty() {
-            return Err(unknown);
-        }
-        let granted = known
-            .into_iter()
-            .filter_map(|name| Some((name.clone(), existing.get(&name)?.clone())));
-        Ok(Self(granted.collect()))
-    }
-
-    /// The database `name`, if the component may open it.
-    pub fn granted(&self, name: &str) -> Option<&Database> {
-        self.0.get(name)
     }
 }
 

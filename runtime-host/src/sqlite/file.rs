@@ -39,13 +39,13 @@ impl FileDatabase {
     }
 
     /// Opens or makes the file and puts it into write-ahead mode, in which
-    /// readers do not wait for a writer.
+    /// readers do not wait for a writer; `schema` makes what is to be in it.
     ///
     /// # Errors
     ///
     /// The directory or file cannot be made, is not a database, or is being
     /// replaced.
-    pub fn prepare(path: PathBuf, limits: SqliteLimits) -> Result<Arc<Self>, String> {
+    pub fn prepare(path: PathBuf, limits: SqliteLimits, schema: &str) -> Result<Arc<Self>, String> {
         let named =
             |e: &dyn std::fmt::Display| format!("cannot open the database {}: {e}", path.display());
         if let Some(parent) = path.parent() {
@@ -63,6 +63,7 @@ impl FileDatabase {
         connection
             .pragma_update(None, "hard_heap_limit", MAX_HEAP_BYTES)
             .map_err(|e| named(&e))?;
+        connection.execute_batch(schema).map_err(|e| named(&e))?;
         drop(connection);
         Ok(Arc::new(Self {
             path,

@@ -15,10 +15,10 @@ mod query;
 mod server;
 mod session;
 
-pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Databases, Location, SqliteLimits};
+pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Location, OpenError, SqliteLimits};
 pub use file::FileDatabase;
 pub use lock::{Lock, LockError};
-pub use server::{Reachable, ServerAddress};
+pub use server::ServerAddress;
 pub use session::{Session, Sessions};
 
 use std::sync::Arc;
@@ -26,7 +26,6 @@ use std::time::Instant;
 
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
-use self::database::OpenError;
 use self::file_session::Place;
 use self::query::Outcome;
 use crate::bindings::Host;
@@ -56,7 +55,7 @@ async fn open(
     name: String,
 ) -> Result<GuestConnection, Error> {
     let component = &*grants.component;
-    let database = grants.databases.granted(&name).ok_or(Error::AccessDenied)?;
+    let database = grants.databases.get(&name).ok_or(Error::AccessDenied)?;
     let most = grants.limits.connections;
     let place = sessions.reserve(most).ok_or_else(|| {
         Bound::InstanceConnections.exceeded(
@@ -91,7 +90,7 @@ fn tell(outcome: &Outcome, grants: &Grants, begun: Instant, span: Option<Span>) 
     };
     grants.metrics.statement(kind, begun.elapsed(), error);
     if let Some(span) = span {
-        span.statement_ended(error.is_none());
+        span.operation_ended(error.is_none());
     }
     if let (Some(bound), Err(error)) = (outcome.exceeded, &outcome.result) {
         bound.exceeded(

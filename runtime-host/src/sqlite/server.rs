@@ -28,6 +28,7 @@ use crate::answers;
 use crate::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
 use crate::bound;
 use crate::outbound::{self, Client};
+use crate::reachable::Reachable;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,17 +107,6 @@ pub struct Server {
     client: Arc<Client>,
     limits: SqliteLimits,
     permits: Arc<Semaphore>,
-}
-
-/// What a server said when it was asked at start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reachable {
-    /// It answers.
-    Yes,
-    /// It does not at the moment; why.
-    NotNow(String),
-    /// It refuses, and will go on to; why.
-    Never(String),
 }
 
 /// Why there is no answer.

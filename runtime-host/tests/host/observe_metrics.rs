@@ -127,9 +127,10 @@ fn requests_are_counted_by_component_route_method_and_status() {
 fn what_components_do_is_counted() {
     let upstream = Upstream::answering("hello");
     let app = Application::probe(
-        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n",
+        "sqlite_databases = [\"default\"]\nkey_value_stores = [\"default\"]\n\
+         allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n",
     );
-    let host = app.start(&[]);
+    let host = app.start(&["--max-kv-value", "10"]);
     let url = format!("GET http://{}/path/of/mine", upstream.address);
     assert_eq!(host.post("/fetch", &url).body, "200 hello");
     let denied = host.post("/fetch", "GET http://elsewhere.example/").body;
@@ -137,6 +138,8 @@ fn what_components_do_is_counted() {
     let script = "CREATE TABLE t (a INTEGER UNIQUE)\nINSERT INTO t VALUES (1)\n\
                   INSERT INTO t VALUES (1)\nSELECT a FROM t";
     assert!(host.post("/sql", script).body.ends_with('1'));
+    let stored = host.post("/store", "set a 1\nset a x11\nget a").body;
+    assert!(stored.ends_with("\n1"), "{stored}");
     let text = scrape_until(
         &host,
         &[
@@ -147,6 +150,8 @@ fn what_components_do_is_counted() {
             r#"runtime_host_sqlite_statement_duration_seconds_count{component="probe",kind="blocking"} 3"#,
             r#"runtime_host_sqlite_errors_total{component="probe",kind="constraint"} 1"#,
             r#"runtime_host_sqlite_errors_total{component="probe",kind="busy"} 0"#,
+            r#"runtime_host_key_value_operation_duration_seconds_count{component="probe",kind="file"} 3"#,
+            r#"runtime_host_key_value_errors_total{component="probe"} 1"#,
         ],
     );
     let port = upstream.address.port().to_string();

@@ -21,7 +21,10 @@ pub fn odd(query: &str) -> Result<Response, ErrorCode> {
             }
         }
         "header" => {
-            let pair = value.replace("%0D", "\r").replace("%0A", "\n").replace("%20", " ");
+            let pair = value
+                .replace("%0D", "\r")
+                .replace("%0A", "\n")
+                .replace("%20", " ");
             let (name, value) = pair.split_once(':').unwrap_or((&pair, ""));
             let fields = Fields::new();
             match fields.append(name, value.as_bytes()) {

@@ -1,5 +1,6 @@
 //! Takes more than there is.
 
+use spin_sdk::key_value::Store;
 use spin_sdk::sqlite::Connection;
 use spin_sdk::wasip3::http::types::{Fields, RequestOptions};
 use spin_sdk::wasip3::wit_stream;
@@ -28,8 +29,27 @@ pub async fn hold(query: &str) -> String {
             let why = failed.into_iter().find_map(Result::err);
             format!("{} {why:?}", held.len())
         }
+        "stores" => {
+            let opening = (0..number).map(|_| Store::open_default());
+            let opened = futures::future::join_all(opening).await;
+            let (held, failed): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+            let why = failed.into_iter().find_map(Result::err);
+            format!("{} {why:?}", held.len())
+        }
         other => format!("unknown: {other}"),
     }
+}
+
+/// Writes so many values to one store at once: how each ended.
+pub async fn set(number: usize) -> String {
+    let store = match Store::open_default().await {
+        Ok(store) => store,
+        Err(e) => return format!("error: {e:?}"),
+    };
+    let all = (0..number).map(|n| store.set(n.to_string(), "v"));
+    let ended = futures::future::join_all(all).await;
+    let told: Vec<String> = ended.iter().map(|end| format!("{end:?}")).collect();
+    told.join("\n")
 }
 
 /// Runs so many statements that never end at once, on one connection.

@@ -32,6 +32,7 @@ async fn handle(request: Request) -> Result<types::Response, types::ErrorCode> {
         }
         "pile" => greed::pile(size(&query)).await,
         "hold" => greed::hold(&query).await,
+        "set" => greed::set(size(&query)).await,
         "call" => greed::call(size(&query)).await,
         "print" => greed::print(size(&query)),
         "outside" => outside::everything(),

@@ -12,7 +12,10 @@ pub fn everything() -> String {
             found.push(format!("{name}: {value}"));
         }
     };
-    look("variables", list(std::env::vars().map(|(name, value)| format!("{name}={value}"))));
+    look(
+        "variables",
+        list(std::env::vars().map(|(name, value)| format!("{name}={value}"))),
+    );
     look("arguments", list(std::env::args()));
     for directory in ["/", ".", "..", "/proc/self/fd", "/tmp"] {
         if let Ok(entries) = fs::read_dir(directory) {
@@ -35,7 +38,10 @@ pub fn everything() -> String {
         look("UDP", format!("{:?}", socket.local_addr()));
     }
     if let Ok(addresses) = ("localhost", 80).to_socket_addrs() {
-        look("resolved", list(addresses.map(|address| address.to_string())));
+        look(
+            "resolved",
+            list(addresses.map(|address| address.to_string())),
+        );
     }
     let mut input = String::new();
     if std::io::stdin().read_line(&mut input).is_ok() {

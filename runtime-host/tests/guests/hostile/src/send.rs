@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
 use spin_sdk::http::EmptyBody;
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, RequestOptions, Scheme};
 use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, RequestOptions, Scheme};
 use spin_sdk::wasip3::http_compat::{BodyWriter, RequestOptionsExtension};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 
@@ -48,7 +48,9 @@ pub async fn impatient(millis: usize, url: &str) -> String {
     }
     let mut request = http::Request::get(url).body(EmptyBody::new());
     if let Ok(request) = &mut request {
-        request.extensions_mut().insert(RequestOptionsExtension(options));
+        request
+            .extensions_mut()
+            .insert(RequestOptionsExtension(options));
     }
     let started = Instant::now();
     let answer = answer(request).await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http_body_util::BodyExt;
 use spin_sdk::http::{EmptyBody, IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
+use spin_sdk::key_value::{self, Store};
 use spin_sdk::sqlite::{Connection, Value};
 
 /// Requests which this instance has answered.
@@ -33,6 +34,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         "environment" => std::env::var(&query).unwrap_or_else(|e| format!("error: {e:?}")),
         "file" => std::fs::read_to_string(&query).unwrap_or_else(|e| format!("error: {e:?}")),
         "sql" => sql(&query, &body(request).await).await,
+        "store" => store(&query, &body(request).await).await,
         "fetch" => fetch(&body(request).await).await,
         "traced" => traced(&query).await,
         "echo" => body(request).await,
@@ -149,6 +151,61 @@ async fn statement(connection: &Connection, line: &str) -> String {
         Ok(()) => rows.join(" "),
         Err(e) => format!("error: {e:?}"),
     }
+}
+
+/// Runs each line of `script` on the store `label`, or the default one: an
+/// operation, a key, and a value. What is written as `xN` is N bytes long.
+async fn store(label: &str, script: &str) -> String {
+    let label = if label.is_empty() { "default" } else { label };
+    let store = match Store::open(label).await {
+        Ok(store) => store,
+        Err(e) => return format!("error: {e:?}"),
+    };
+    let mut answers = Vec::new();
+    for line in script.lines() {
+        let answer = operation(&store, line).await;
+        answers.push(answer.unwrap_or_else(|e| format!("error: {e:?}")));
+    }
+    answers.join("\n")
+}
+
+async fn operation(store: &Store, line: &str) -> Result<String, key_value::Error> {
+    let mut words = line.splitn(3, ' ');
+    let operation = words.next().unwrap_or_default();
+    let key = long(words.next().unwrap_or_default());
+    let value = long(words.next().unwrap_or_default());
+    Ok(match operation {
+        "get" => match store.get(&key).await? {
+            Some(value) if value.len() > 100 => format!("{} bytes", value.len()),
+            Some(value) => String::from_utf8_lossy(&value).into_owned(),
+            None => "none".to_owned(),
+        },
+        "set" => {
+            store.set(&key, value.as_bytes()).await?;
+            "set".to_owned()
+        }
+        "delete" => {
+            store.delete(&key).await?;
+            "deleted".to_owned()
+        }
+        "exists" => store.exists(&key).await?.to_string(),
+        "keys" => {
+            let mut keys = store.get_keys().await;
+            let mut found = Vec::new();
+            while let Some(key) = keys.next().await {
+                found.push(key);
+            }
+            keys.result().await?;
+            found.sort();
+            found.join(" ")
+        }
+        other => format!("unknown: {other}"),
+    })
+}
+
+fn long(word: &str) -> String {
+    let length = word.strip_prefix('x').and_then(|n| n.parse().ok());
+    length.map_or_else(|| word.to_owned(), |n: usize| "x".repeat(n))
 }
 
 fn show(value: &Value) -> String {
