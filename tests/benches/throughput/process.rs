@@ -16,6 +16,12 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_secs(u64::from(ticks)) / TICKS_PER_SECOND
 }
 
+/// The first process that the process started.
+pub fn child(pid: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The most memory that it ever had, MB.
 pub fn peak_megabytes(pid: u32) -> f64 {
     status_kilobytes(pid, "VmHWM:") / 1000.0

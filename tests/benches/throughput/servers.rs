@@ -1,6 +1,7 @@
 //! What is measured: our host, Spin when there is one, and the native server, each on a copy of the
 //! same database.
 
+use crate::process;
 use crate::seed::Seed;
 use duxnet_units::{Amount, Network};
 use duxnet_wallet::Policy;
@@ -26,17 +27,23 @@ pub struct Server {
     pub name: &'static str,
     pub address: SocketAddr,
     child: Child,
+    /// What serves: the child, or what that started.
+    pid: u32,
     _folder: TempDir,
 }
 
 impl Server {
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // One that is waited for by the child has to go first.
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", &self.pid.to_string()])
+            .status();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -101,28 +108,33 @@ pub fn spin(program: &Path, seed: &Seed) -> Server {
         .arg(tests::root().join("spin.toml"))
         .args(["--listen", &address.to_string(), "--state-dir"])
         .arg(folder.path())
+        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     for (name, value) in variables(&seed.rpc) {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }
-    let server = Server {
-        name: "Spin",
-        address,
-        child: command.spawn().expect("SPIN names a program"),
-        _folder: folder,
-    };
+    let child = command.spawn().expect("SPIN names a program");
     let started = Instant::now();
     while TcpStream::connect(address).is_err() {
         assert!(started.elapsed() < PATIENCE, "Spin does not serve");
         std::thread::sleep(Duration::from_millis(50));
     }
-    server
+    Server {
+        name: "Spin",
+        address,
+        // It serves by a process of its own.
+        pid: process::child(child.id()).unwrap_or_else(|| child.id()),
+        child,
+        _folder: folder,
+    }
 }
 
 /// Starts a server that says where it serves.
 fn announced(name: &'static str, mut command: Command, folder: TempDir) -> Server {
     let mut child = command
+        // Otherwise each error would be looked up, which is not what is measured.
+        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -138,6 +150,7 @@ fn announced(name: &'static str, mut command: Command, folder: TempDir) -> Serve
     Server {
         name,
         address: address.expect("the server serves"),
+        pid: child.id(),
         child,
         _folder: folder,
     }
