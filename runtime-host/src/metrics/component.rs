@@ -60,6 +60,7 @@ pub struct Component {
     inline: Histogram,
     blocking: Histogram,
     server: Histogram,
+    writer_wait: Histogram,
     errors: [IntCounter; ERRORS.len()],
     other_errors: IntCounter,
     file_store: Histogram,
@@ -85,6 +86,7 @@ impl Component {
             inline: statement("inline"),
             blocking: statement("blocking"),
             server: statement("server"),
+            writer_wait: m.sqlite_writer_seconds.with_label_values(&[id]),
             errors: ERRORS.map(|(_, kind)| error(kind)),
             other_errors: error("other"),
             file_store: m.key_value_seconds.with_label_values(&[id, "file"]),
@@ -134,6 +136,11 @@ impl Component {
 }
 
 impl Component {
+    /// A statement that writes waited for other writers for `time`.
+    pub fn waited_to_write(&self, time: Duration) {
+        self.writer_wait.observe(seconds(time));
+    }
+
     /// An operation on a key-value store, one with a server or in a file, took
     /// `time`.
     pub fn key_value(&self, is_remote: bool, time: Duration, good: bool) {

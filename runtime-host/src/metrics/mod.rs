@@ -54,6 +54,7 @@ struct Metrics {
     outbound: IntCounterVec,
     outbound_seconds: HistogramVec,
     sqlite_seconds: HistogramVec,
+    sqlite_writer_seconds: HistogramVec,
     sqlite_errors: IntCounterVec,
     key_value_seconds: HistogramVec,
     key_value_errors: IntCounterVec,
@@ -190,6 +191,12 @@ impl Metrics {
                 "sqlite_statement_duration_seconds",
                 "To run a statement: inline on the guest's thread, or blocking, with its waits.",
                 &["component", "kind"],
+                &FINE_BUCKETS,
+            ),
+            sqlite_writer_seconds: new.times(
+                "sqlite_writer_wait_duration_seconds",
+                "How long statements that write waited for other writers of this process to end.",
+                &["component"],
                 &FINE_BUCKETS,
             ),
             sqlite_errors: new.counters(

@@ -28,6 +28,9 @@ pub struct FileDatabase {
     path: PathBuf,
     idle: Mutex<Vec<Link>>,
     permits: Arc<Semaphore>,
+    /// Whose turn it is to write. SQLite has those who must wait sleep and try
+    /// again, with which some wait for long; here they stand in a queue.
+    writer: Arc<Semaphore>,
     limits: SqliteLimits,
     _lock: Lock,
 }
@@ -69,6 +72,7 @@ impl FileDatabase {
             path,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(limits.connections)),
+            writer: Arc::new(Semaphore::new(1)),
             limits,
             _lock: lock,
         }))
@@ -93,6 +97,10 @@ impl FileDatabase {
             }
         };
         Ok(Arc::new(FileSession::new(link, Arc::clone(self), permit)))
+    }
+
+    pub(super) fn writer(&self) -> &Arc<Semaphore> {
+        &self.writer
     }
 
     pub(super) fn limits(&self) -> SqliteLimits {

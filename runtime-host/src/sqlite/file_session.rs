@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::TransactionState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorizer::RESTORED;
 use super::database::SqliteLimits;
 use super::file::FileDatabase;
-use super::query::{self, Outcome};
+use super::query::{self, Attempt, Outcome};
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
 
 /// How long a reading statement may run on the thread that runs the guest,
@@ -158,6 +159,8 @@ pub struct FileSession {
     /// Whose turn it is among the statements that need a thread. Those that wait
     /// have none: there are as many as all components together get.
     turn: Arc<Semaphore>,
+    /// While it writes, or is in a transaction that does.
+    writer: Mutex<Option<OwnedSemaphorePermit>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -171,6 +174,7 @@ impl FileSession {
             state: Arc::clone(&link.state),
             link: Mutex::new(Some(link)),
             turn: Arc::new(Semaphore::new(1)),
+            writer: Mutex::default(),
             database,
             _permit: permit,
         }
@@ -180,33 +184,104 @@ impl FileSession {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn writer(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs one statement. What only reads and is quick runs here and now; all
     /// else on a thread that may wait.
     pub async fn execute(self: &Arc<Self>, statement: String, parameters: Vec<Value>) -> Outcome {
-        let inline = self
-            .link
-            .try_lock()
-            .ok()
-            .and_then(|link| run(link.as_ref()?, &statement, &parameters, Place::Inline));
-        if let Some(outcome) = inline {
-            return outcome;
+        let attempt = self.link.try_lock().ok().and_then(|link| {
+            let may_write = self.writer().is_some();
+            let (link, turn) = (link.as_ref()?, Turn::inline(may_write));
+            Some(run(link, &statement, &parameters, turn))
+        });
+        let mut writes = false;
+        match attempt {
+            Some(Attempt::Done(outcome)) => return outcome,
+            Some(Attempt::Writes) => writes = true,
+            Some(Attempt::Waits) | None => {}
         }
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
             return Outcome::failed(Error::InvalidConnection);
         };
-        let session = Arc::clone(self);
-        let outcome = tokio::task::spawn_blocking(move || {
-            // Also when the guest has given up waiting, the turn ends with the
-            // statement.
-            let _turn = turn;
-            let link = session.link();
-            run(link.as_ref()?, &statement, &parameters, Place::Blocking)
-        })
-        .await;
-        match outcome {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Outcome::failed(Error::InvalidConnection),
-            Err(e) => Outcome::failed(Error::Io(e.to_string())),
+        let turn = Arc::new(turn);
+        let what = Arc::new((statement, parameters));
+        loop {
+            let mut waited = None;
+            if writes {
+                let begun = Instant::now();
+                if !self.become_writer().await {
+                    return Outcome::locked();
+                }
+                waited = Some(begun.elapsed());
+            }
+            let (session, what) = (Arc::clone(self), Arc::clone(&what));
+            let turn = Arc::clone(&turn);
+            let attempt = tokio::task::spawn_blocking(move || {
+                // Also when the guest has given up waiting, the turn ends with the
+                // statement.
+                let _turn = turn;
+                session.run_blocking(&what.0, &what.1, waited.unwrap_or_default())
+            })
+            .await;
+            return match attempt {
+                Ok(Some(Attempt::Done(outcome))) => Outcome { waited, ..outcome },
+                Ok(Some(Attempt::Writes)) if !writes => {
+                    writes = true;
+                    continue;
+                }
+                Ok(_) => Outcome::failed(Error::InvalidConnection),
+                Err(e) => Outcome::failed(Error::Io(e.to_string())),
+            };
+        }
+    }
+
+    /// Waits in the queue of those who write, unless it does already; for as
+    /// long as SQLite would. Whether it may write then.
+    async fn become_writer(&self) -> bool {
+        if self.writer().is_some() {
+            return true;
+        }
+        let queue = Arc::clone(self.database.writer());
+        let permit = match queue.try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let queue = Arc::clone(self.database.writer()).acquire_owned();
+                match tokio::time::timeout(self.state.busy_timeout(), queue).await {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_)) | Err(_) => return false,
+                }
+            }
+        };
+        *self.writer() = Some(permit);
+        true
+    }
+
+    fn run_blocking(
+        &self,
+        statement: &str,
+        parameters: &[Value],
+        waited: Duration,
+    ) -> Option<Attempt> {
+        let link = self.link();
+        let link = link.as_ref()?;
+        let may_write = self.writer().is_some();
+        let attempt = run(
+            link,
+            statement,
+            parameters,
+            Turn::blocking(may_write, waited),
+        );
+        self.leave_queue(link);
+        Some(attempt)
+    }
+
+    /// Lets the next one write, unless a transaction of this one does.
+    fn leave_queue(&self, link: &Link) {
+        let state = link.connection.transaction_state::<&str>(None);
+        if !matches!(state, Ok(TransactionState::Write)) {
+            *self.writer() = None;
         }
     }
 
@@ -245,6 +320,7 @@ impl FileSession {
                 if let Err(e) = link.connection.execute_batch("ROLLBACK") {
                     tracing::error!("cannot undo a transaction: {e}");
                 }
+                self.leave_queue(link);
                 true
             }
             _ => false,
@@ -252,19 +328,50 @@ impl FileSession {
     }
 }
 
-fn run(link: &Link, statement: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
-    let (timeout, busy) = match place {
+/// How a statement may run.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    place: Place,
+    may_write: bool,
+    /// For other writers.
+    waited: Duration,
+}
+
+impl Turn {
+    fn inline(may_write: bool) -> Self {
+        Self {
+            place: Place::Inline,
+            may_write,
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn blocking(may_write: bool, waited: Duration) -> Self {
+        Self {
+            place: Place::Blocking,
+            may_write,
+            waited,
+        }
+    }
+}
+
+fn run(link: &Link, statement: &str, parameters: &[Value], turn: Turn) -> Attempt {
+    let (timeout, busy) = match turn.place {
         Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
-        Place::Blocking | Place::Server => (link.state.limits.timeout, link.state.busy_timeout()),
+        Place::Blocking | Place::Server => {
+            let busy = link.state.busy_timeout().saturating_sub(turn.waited);
+            (link.state.limits.timeout, busy)
+        }
     };
     if link.state.is_cancelled() {
-        return Some(Outcome::failed(Error::Io("interrupted".to_owned())));
+        let interrupted = Error::Io("interrupted".to_owned());
+        return Attempt::Done(Outcome::failed(interrupted));
     }
     link.state.set_deadline(timeout);
     if let Err(e) = link.connection.busy_timeout(busy) {
-        return Some(Outcome::failed(Error::Io(e.to_string())));
+        return Attempt::Done(Outcome::failed(Error::Io(e.to_string())));
     }
-    query::run(link, statement, parameters, place)
+    query::run(link, statement, parameters, turn.place, turn.may_write)
 }
 
 /// Gives the connection back, or closes it if the guest has left something
@@ -302,5 +409,93 @@ fn restore(link: &Link) -> bool {
                 .all(|(pragma, value)| link.connection.pragma_update(None, pragma, value).is_ok())
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(300);
+
+    /// A database with a table `t`, and two connections to it.
+    async fn two() -> (tempfile::TempDir, Arc<FileSession>, Arc<FileSession>) {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = SqliteLimits {
+            timeout: TIMEOUT,
+            rows: 10,
+            result_bytes: 1000,
+            statement_bytes: 1000,
+            value_bytes: 1000,
+            connections: 2,
+        };
+        let path = folder.path().join("db");
+        let database = FileDatabase::prepare(path, limits, "CREATE TABLE t (v)").unwrap();
+        let (one, two) = (database.open().await, database.open().await);
+        (folder, one.unwrap(), two.unwrap())
+    }
+
+    async fn run(session: &Arc<FileSession>, statement: &str) -> Result<Option<Duration>, String> {
+        let outcome = session.execute(statement.to_owned(), Vec::new()).await;
+        match outcome.result {
+            Ok(()) => Ok(outcome.waited),
+            Err(Error::Io(why)) => Err(why),
+            Err(other) => Err(format!("{other:?}")),
+        }
+    }
+
+    const INSERT: &str = "INSERT INTO t VALUES (1)";
+
+    #[tokio::test]
+    async fn who_writes_waits_in_a_queue_and_not_longer_than_a_statement_may_run() {
+        let (_folder, one, two) = two().await;
+        assert_eq!(
+            run(&one, "SELECT v FROM t").await,
+            Ok(None),
+            "reading does not"
+        );
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        run(&one, INSERT).await.unwrap();
+        let locked = Err("database is locked".to_owned());
+        assert_eq!(run(&two, INSERT).await, locked);
+        let (committed, waited) = tokio::join!(
+            async {
+                tokio::time::sleep(TIMEOUT / 10).await;
+                run(&one, "COMMIT").await
+            },
+            run(&two, INSERT),
+        );
+        committed.unwrap();
+        assert!(waited.unwrap().unwrap() > Duration::ZERO);
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        run(&two, "PRAGMA busy_timeout = 0").await.unwrap();
+        assert_eq!(run(&two, INSERT).await, locked);
+    }
+
+    #[tokio::test]
+    async fn a_place_in_the_queue_ends_with_the_connection() {
+        let (_folder, one, two) = two().await;
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        drop(one);
+        run(&two, INSERT).await.unwrap();
+        run(&two, "BEGIN IMMEDIATE").await.unwrap();
+        assert!(two.roll_back());
+        assert!(two.writer().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_read_something_older_keeps_nobody_from_writing() {
+        let (_folder, one, two) = two().await;
+        run(&one, "BEGIN").await.unwrap();
+        run(&one, "SELECT v FROM t").await.unwrap();
+        run(&two, INSERT).await.unwrap();
+        assert_eq!(
+            run(&one, INSERT).await,
+            Err("database is locked".to_owned())
+        );
+        run(&two, INSERT).await.unwrap();
+        // From the beginning, it may.
+        run(&one, "ROLLBACK").await.unwrap();
+        run(&one, INSERT).await.unwrap();
     }
 }

@@ -235,6 +235,7 @@ fn outcome(result: StatementResult, max_rows: usize) -> Result<Outcome, &'static
         result: Ok(()),
         exceeded: None,
         place: Place::Server,
+        waited: None,
     })
 }
 

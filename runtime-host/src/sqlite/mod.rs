@@ -89,6 +89,9 @@ fn tell(outcome: &Outcome, grants: &Grants, begun: Instant, span: Option<Span>) 
         Err(_) => Some(""),
     };
     grants.metrics.statement(kind, begun.elapsed(), error);
+    if let Some(waited) = outcome.waited {
+        grants.metrics.waited_to_write(waited);
+    }
     if let Some(span) = span {
         span.operation_ended(error.is_none());
     }

@@ -1,5 +1,7 @@
 //! Runs one statement.
 
+use std::time::Duration;
+
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
@@ -22,6 +24,18 @@ pub struct Outcome {
     pub exceeded: Option<Bound>,
     /// Where it ran.
     pub place: Place,
+    /// How long it waited for other writers of this process to end.
+    pub waited: Option<Duration>,
+}
+
+/// What came of trying to run a statement.
+pub enum Attempt {
+    /// It ran.
+    Done(Outcome),
+    /// It writes, which only one connection may do at a time.
+    Writes,
+    /// It may wait, which is not to be done in this place.
+    Waits,
 }
 
 impl Outcome {
@@ -32,7 +46,13 @@ impl Outcome {
             result: Err(error),
             exceeded: None,
             place: Place::Blocking,
+            waited: None,
         }
+    }
+
+    /// What SQLite says, too, when another connection writes for too long.
+    pub(super) fn locked() -> Self {
+        Self::failed(Error::Io("database is locked".to_owned()))
     }
 
     pub(super) fn over(bound: Bound, error: Error) -> Self {
@@ -52,21 +72,26 @@ pub(super) fn too_long(sql: &str, limits: SqliteLimits) -> Option<Outcome> {
     })
 }
 
-/// Runs `sql`, or gives nothing if that cannot be done in this `place`.
-pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option<Outcome> {
+/// Runs `sql`, if that can be done in this `place`, and by one who `may_write`
+/// or not.
+pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write: bool) -> Attempt {
     let limits = link.state.limits();
     if let Some(refused) = too_long(sql, limits) {
-        return Some(refused);
+        return Attempt::Done(refused);
     }
     let mut statement = match link.connection.prepare_cached(sql) {
         Ok(statement) => statement,
-        Err(e) if place == Place::Inline && may_succeed_later(&e) => return None,
-        Err(e) => return Some(Outcome::failed(io(&e))),
+        Err(e) if place == Place::Inline && may_succeed_later(&e) => return Attempt::Waits,
+        Err(e) => return Attempt::Done(Outcome::failed(io(&e))),
     };
+    // By SQLite's definition BEGIN IMMEDIATE writes, and COMMIT reads.
     let reads = statement.readonly();
-    // COMMIT reads, by SQLite's definition, but has no columns.
+    if !reads && !may_write {
+        return Attempt::Writes;
+    }
+    // COMMIT has no columns.
     if place == Place::Inline && !(reads && statement.column_count() > 0) {
-        return None;
+        return Attempt::Waits;
     }
     let columns = statement
         .column_names()
@@ -84,7 +109,9 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option
     let mut exceeded = None;
     let result = match result {
         Ok(()) => Ok(()),
-        Err(Failure::Sqlite(e)) if place == Place::Inline && may_succeed_later(&e) => return None,
+        Err(Failure::Sqlite(e)) if place == Place::Inline && may_succeed_later(&e) => {
+            return Attempt::Waits;
+        }
         Err(Failure::Sqlite(e)) => {
             exceeded = match e.sqlite_error_code() {
                 Some(ErrorCode::OperationInterrupted) if !link.state.is_cancelled() => {
@@ -101,12 +128,13 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place) -> Option
         }
         Err(Failure::Unreadable(why)) => Err(Error::Io(why)),
     };
-    Some(Outcome {
+    Attempt::Done(Outcome {
         columns,
         rows,
         result,
         exceeded,
         place,
+        waited: None,
     })
 }
 
