@@ -15,7 +15,7 @@ use redis::{
     RedisError,
 };
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::{error::Elapsed, timeout, timeout_at};
 
 use super::store::{Failure, KeyValueLimits};
 use crate::bound::{self, Bound};
@@ -112,7 +112,8 @@ enum Trouble {
 impl Trouble {
     fn of(error: RedisError) -> Self {
         match error.kind() {
-            ErrorKind::Io | ErrorKind::Parse => return Self::Unknown(error.to_string()),
+            ErrorKind::Io => return Self::Unknown(error.to_string()),
+            ErrorKind::Parse => return Self::Unknown("it is not Redis' protocol".to_owned()),
             ErrorKind::AuthenticationFailed => return Self::Refused(PASSWORD),
             _ => {}
         }
@@ -201,9 +202,10 @@ impl RedisStore {
     /// Asks the server for nothing, to see whether it is there.
     pub async fn reachable(&self) -> Reachable {
         let told = |why: &str| format!("the key-value server {}: {why}", self.address);
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
         let asked = async {
-            let (mut connection, _) = self.connected().await?;
-            ping(&mut connection).await
+            let (mut connection, _) = self.connected(deadline).await?;
+            ping(&mut connection, deadline).await
         };
         match asked.await {
             Ok(()) => Reachable::Yes,
@@ -278,17 +280,25 @@ impl RedisStore {
         let Ok(Ok(_turn)) = turn else {
             return Err(Failure::too_many());
         };
-        let mut answer = self.ask(what).await;
+        let deadline = Instant::now() + self.limits.timeout;
+        let mut answer = self.ask(what, deadline).await;
         if again == Again::Yes && matches!(answer, Err(Trouble::Unknown(_))) {
-            answer = self.ask(what).await;
+            answer = self.ask(what, deadline).await;
         }
         answer.map_err(|trouble| trouble.told(&self.address))
     }
 
-    async fn ask<T: FromRedisValue>(&self, what: &Pipeline) -> Result<T, Trouble> {
-        let (mut connection, number) = self.connected().await?;
-        let answer = query(what, &mut connection, self.limits.timeout).await;
-        let mut shared = self.connection.lock().await;
+    async fn ask<T: FromRedisValue>(
+        &self,
+        what: &Pipeline,
+        deadline: Instant,
+    ) -> Result<T, Trouble> {
+        let (mut connection, number) = self.connected(deadline).await?;
+        let answer = query(what, &mut connection, deadline).await;
+        // Who has it looks after the connection already.
+        let Ok(mut shared) = self.connection.try_lock() else {
+            return answer;
+        };
         if let Some(connected) = shared.as_mut().filter(|shared| shared.number == number) {
             match &answer {
                 Err(trouble) if trouble.is_unknown() => *shared = None,
@@ -299,13 +309,15 @@ impl RedisStore {
     }
 
     /// The connection, which is there as far as can be told, and its number.
-    async fn connected(&self) -> Result<(MultiplexedConnection, u64), Trouble> {
-        let mut shared = self.connection.lock().await;
+    async fn connected(&self, deadline: Instant) -> Result<(MultiplexedConnection, u64), Trouble> {
+        let shared = timeout_at(deadline.into(), self.connection.lock()).await;
+        let mut shared = shared.map_err(|e| Trouble::from(e).before_sending())?;
+        let soon = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let mut number = 0;
         if let Some(connected) = shared.as_mut() {
             number = connected.number + 1;
             let is_there = connected.answered.elapsed() < UNUSED
-                || ping(&mut connected.connection).await.is_ok();
+                || ping(&mut connected.connection, soon).await.is_ok();
             if is_there {
                 return Ok((connected.connection.clone(), connected.number));
             }
@@ -317,10 +329,10 @@ impl RedisStore {
         let connecting = self
             .client
             .get_multiplexed_async_connection_with_config(&config);
-        let connection = match timeout(CONNECT_TIMEOUT, connecting).await {
+        let connection = match timeout_at(soon.into(), connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(e)) => return Err(Trouble::of(e).before_sending()),
-            Err(_) => return Err(Trouble::Timeout.before_sending()),
+            Err(e) => return Err(Trouble::from(e).before_sending()),
         };
         *shared = Some(Connected {
             connection: connection.clone(),
@@ -334,17 +346,17 @@ impl RedisStore {
 async fn query<T: FromRedisValue>(
     what: &Pipeline,
     connection: &mut MultiplexedConnection,
-    time: Duration,
+    deadline: Instant,
 ) -> Result<T, Trouble> {
-    let answer = timeout(time, what.query_async(connection)).await?;
+    let answer = timeout_at(deadline.into(), what.query_async(connection)).await?;
     answer.map_err(Trouble::of)
 }
 
 /// Asks for nothing.
-async fn ping(connection: &mut MultiplexedConnection) -> Result<(), Trouble> {
+async fn ping(connection: &mut MultiplexedConnection, deadline: Instant) -> Result<(), Trouble> {
     let mut ping = redis::pipe();
     ping.cmd("PING").ignore();
-    let answer = query::<()>(&ping, connection, CONNECT_TIMEOUT).await;
+    let answer = query::<()>(&ping, connection, deadline).await;
     answer.map_err(Trouble::before_sending)
 }
 

@@ -372,6 +372,25 @@ fn waiting_for_redis_is_bounded() {
 
 #[test]
 #[ignore = "needs redis-server"]
+fn operations_do_not_wait_one_after_the_other_for_redis_that_hangs() {
+    let (app, redis) = (hostile(), Redis::start());
+    let bounds = ["--kv-timeout", "300ms", "--request-timeout", "4s"];
+    let host = start(&app, redis.url(), &bounds);
+    assert_eq!(host.get("/set?1").body, "Ok(())");
+    redis.process.signal("STOP");
+    // Over the connection that there was, and then for want of another one.
+    for _ in 0..2 {
+        let answer = host.get("/set?20");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let failed = answer.body.lines().filter(|line| line.starts_with("Err"));
+        assert_eq!(failed.count(), 20, "{}", answer.body);
+    }
+    redis.process.signal("CONT");
+    assert_eq!(host.get("/set?5").body, ["Ok(())"; 5].join("\n"));
+}
+
+#[test]
+#[ignore = "needs redis-server"]
 fn redis_refuses_the_password_at_start_and_it_is_not_shown() {
     let (app, redis) = (granted(), Redis::with_password("right"));
     let with = |password: &str| {
