@@ -192,9 +192,9 @@ impl FileSession {
     /// else on a thread that may wait.
     pub async fn execute(self: &Arc<Self>, statement: String, parameters: Vec<Value>) -> Outcome {
         let attempt = self.link.try_lock().ok().and_then(|link| {
-            let may_write = self.writer().is_some();
-            let (link, turn) = (link.as_ref()?, Turn::inline(may_write));
-            Some(run(link, &statement, &parameters, turn))
+            let writer = self.writer().is_some().then_some(Duration::ZERO);
+            let link = link.as_ref()?;
+            Some(run(link, &statement, &parameters, Place::Inline, writer))
         });
         let mut writes = false;
         match attempt {
@@ -266,13 +266,8 @@ impl FileSession {
     ) -> Option<Attempt> {
         let link = self.link();
         let link = link.as_ref()?;
-        let may_write = self.writer().is_some();
-        let attempt = run(
-            link,
-            statement,
-            parameters,
-            Turn::blocking(may_write, waited),
-        );
+        let writer = self.writer().is_some().then_some(waited);
+        let attempt = run(link, statement, parameters, Place::Blocking, writer);
         self.leave_queue(link);
         Some(attempt)
     }
@@ -328,38 +323,20 @@ impl FileSession {
     }
 }
 
-/// How a statement may run.
-#[derive(Debug, Clone, Copy)]
-struct Turn {
+/// Runs a statement, of one who may write if `writer` tells how long it waited
+/// for others who did.
+fn run(
+    link: &Link,
+    statement: &str,
+    parameters: &[Value],
     place: Place,
-    may_write: bool,
-    /// For other writers.
-    waited: Duration,
-}
-
-impl Turn {
-    fn inline(may_write: bool) -> Self {
-        Self {
-            place: Place::Inline,
-            may_write,
-            waited: Duration::ZERO,
-        }
-    }
-
-    fn blocking(may_write: bool, waited: Duration) -> Self {
-        Self {
-            place: Place::Blocking,
-            may_write,
-            waited,
-        }
-    }
-}
-
-fn run(link: &Link, statement: &str, parameters: &[Value], turn: Turn) -> Attempt {
-    let (timeout, busy) = match turn.place {
+    writer: Option<Duration>,
+) -> Attempt {
+    let (timeout, busy) = match place {
         Place::Inline => (INLINE_TIMEOUT, Duration::ZERO),
         Place::Blocking | Place::Server => {
-            let busy = link.state.busy_timeout().saturating_sub(turn.waited);
+            let waited = writer.unwrap_or_default();
+            let busy = link.state.busy_timeout().saturating_sub(waited);
             (link.state.limits.timeout, busy)
         }
     };
@@ -371,7 +348,7 @@ fn run(link: &Link, statement: &str, parameters: &[Value], turn: Turn) -> Attemp
     if let Err(e) = link.connection.busy_timeout(busy) {
         return Attempt::Done(Outcome::failed(Error::Io(e.to_string())));
     }
-    query::run(link, statement, parameters, turn.place, turn.may_write)
+    query::run(link, statement, parameters, place, writer.is_some())
 }
 
 /// Gives the connection back, or closes it if the guest has left something
