@@ -1,7 +1,8 @@
 //! What a wallet can spend.
 
+use crate::payments::UNDER_WAY;
 use crate::row::{Columns, corrupt, florins};
-use crate::{Database, Store, StoreError, Value};
+use crate::{Database, Store, StoreError, UnderWay, Value};
 use duxnet_units::{Amount, OutPoint};
 
 /// A coin that can be spent.
@@ -15,19 +16,21 @@ pub struct SpendableCoin {
     pub is_confirmed: bool,
 }
 
-/// A wallet's coins as far as a payment needs to know them.
+/// A wallet's coins as far as a payment needs to know them, all as of one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SpendableCoins {
     /// Some of them.
     pub coins: Vec<SpendableCoin>,
     /// What all of them are worth.
     pub total: Amount,
+    /// Which payments may still give something back.
+    pub under_way: UnderWay,
 }
 
 impl<D: Database> Store<D> {
     /// The coins from which a payment of about `amount` is made: the largest, as many as a
-    /// transaction can carry, and the smallest that suffice alone. The number read does not grow
-    /// with the wallet.
+    /// transaction can carry, and the smallest that suffice alone, beside what the payments under
+    /// way may give back. The number read does not grow with the wallet.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -41,27 +44,32 @@ impl<D: Database> Store<D> {
         let rows = self
             .database
             .query(
-                "SELECT w.balance, c.txid, c.vout, c.value, c.height IS NOT NULL FROM wallets AS w LEFT JOIN (
-                    SELECT * FROM (
-                        SELECT txid, vout, value, height FROM outputs WHERE wallet_id = ?1 AND spendable > 0
-                        ORDER BY spendable DESC LIMIT ?3
-                    )
-                    UNION
-                    SELECT * FROM (
-                        SELECT txid, vout, value, height FROM outputs
-                        WHERE wallet_id = ?1 AND spendable > 0 AND spendable >= ?2 ORDER BY spendable LIMIT ?4
-                    )
-                 ) AS c WHERE w.id = ?1",
+                &format!(
+                    "SELECT w.balance, u.*, c.txid, c.vout, c.value, c.height IS NOT NULL
+                     FROM wallets AS w JOIN ({UNDER_WAY}) AS u LEFT JOIN (
+                        SELECT * FROM (
+                            SELECT txid, vout, value, height FROM outputs WHERE wallet_id = ?1 AND spendable > 0
+                            ORDER BY spendable DESC LIMIT ?3
+                        )
+                        UNION
+                        SELECT * FROM (
+                            SELECT txid, vout, value, height FROM outputs
+                            WHERE wallet_id = ?1 AND spendable > 0 AND spendable >= ?2 ORDER BY spendable LIMIT ?4
+                        )
+                     ) AS c WHERE w.id = ?1"
+                ),
                 vec![wallet_id.into(), florins(amount), largest.into(), sufficient.into()],
             )
             .await?;
         let mut found = SpendableCoins {
             coins: Vec::with_capacity(rows.len()),
             total: Amount::ZERO,
+            under_way: UnderWay::default(),
         };
         for row in rows {
             let mut columns = Columns::of(row);
             found.total = columns.amount("wallets.balance")?;
+            found.under_way = UnderWay::read(&mut columns)?;
             // A wallet without coins is one row of nulls.
             let Some(txid) = columns.optional_txid("outputs.txid")? else {
                 continue;

@@ -218,12 +218,28 @@ pub struct Quota {
 }
 
 /// A wallet's payments that are not yet with the chain node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UnderWay {
     /// What they will give back.
     pub change: Amount,
     /// Differs when one of them went on.
     pub progress: (i64, i64),
+}
+
+/// Reads the wallet `?1`'s [`UnderWay`]; a payment that is held gives nothing back soon. The second
+/// list of states is the index's: without it the wallet's whole past would be read.
+pub(crate) const UNDER_WAY: &str =
+    "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0), COUNT(*)
+    FROM payments WHERE wallet_id = ?1 AND state IN ('reserved', 'signed')
+        AND state IN ('reserved', 'signed', 'broadcast') AND review <> 'held'";
+
+impl UnderWay {
+    pub(crate) fn read(columns: &mut Columns) -> Result<Self, StoreError> {
+        Ok(UnderWay {
+            change: columns.amount("change_amount")?,
+            progress: (columns.integer("id")?, columns.integer("count")?),
+        })
+    }
 }
 
 pub(crate) const COLUMNS: &str = "id, payment_id, node_id, wallet_id, request_hash, recipient_address, amount, fee, change_amount,
@@ -639,25 +655,15 @@ impl<D: Database> Store<D> {
         .transpose()
     }
 
-    /// What payments that are not yet with the chain node will give back, and how far they are; one
-    /// that is held will not soon. The second list of states is the index's: without it the wallet's whole past would be read.
+    /// What payments that are not yet with the chain node will give back, and how far they are.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn under_way(&self, wallet_id: i64) -> Result<UnderWay, StoreError> {
         let row = self
-            .first(
-                "SELECT COALESCE(SUM(change_amount), 0), COALESCE(MAX(id), 0), COUNT(*)
-                 FROM payments WHERE wallet_id = ? AND state IN ('reserved', 'signed')
-                    AND state IN ('reserved', 'signed', 'broadcast') AND review <> 'held'",
-                vec![wallet_id.into()],
-            )
+            .first(UNDER_WAY, vec![wallet_id.into()])
             .await?
             .ok_or_else(|| DatabaseError("an aggregate returned no row".into()))?;
-        let mut columns = Columns::of(row);
-        Ok(UnderWay {
-            change: columns.amount("change_amount")?,
-            progress: (columns.integer("id")?, columns.integer("count")?),
-        })
+        UnderWay::read(&mut Columns::of(row))
     }
 }

@@ -117,7 +117,6 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         let deadline = self.after(PATIENCE_SECONDS);
         loop {
             self.check_quota(&wallet).await?;
-            let under_way = self.store.under_way(wallet.id).await?;
             let (least, largest, sufficient) = match order.amount {
                 HowMuch::Exactly(amount) => (amount, coins::MAX_INPUTS, SUFFICIENT_COINS),
                 // One more than a payment can carry tells that it cannot carry all.
@@ -144,10 +143,9 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                 Ok(selected) => selected,
                 Err(SelectionError::TooManyInputs) => return Err(WalletError::TooManyCoins),
                 Err(SelectionError::Insufficient { available, needed }) => {
-                    let later = self.store.under_way(wallet.id).await?;
-                    let coming = under_way.change.max(later.change);
+                    let under_way = spendable.under_way;
                     if available
-                        .checked_add(coming)
+                        .checked_add(under_way.change)
                         .is_some_and(|sum| sum < needed)
                     {
                         let state = self.store.chain_state().await?;
@@ -158,7 +156,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
                         }
                         return Err(WalletError::InsufficientBalance { available, needed });
                     }
-                    self.wait_for_change(&wallet, later.progress, deadline)
+                    self.wait_for_change(&wallet, under_way.progress, deadline)
                         .await?;
                     continue;
                 }
@@ -257,7 +255,7 @@ impl<D: Database, C: Clock> Service<'_, D, C> {
         })
     }
 
-    /// Waits until one of the wallet's payments under way went on.
+    /// Waits until one of the wallet's payments under way went on since `progress` was read.
     async fn wait_for_change(
         &self,
         wallet: &Wallet,

@@ -141,6 +141,29 @@ fn another_payment_at_any_step_never_takes_the_same_coin() {
     }
 }
 
+/// Whenever the tracker ends the payment whose change another waits for: the other sees it.
+#[test]
+fn a_payment_that_ends_at_any_step_of_one_that_waits_for_its_change_lets_it_through() {
+    // After some thirty its patience ends.
+    for step in 0..25 {
+        let world = World::with_coins(&[COIN]);
+        world.node.borrow_mut().trouble = Trouble::LostBefore;
+        assert_eq!(
+            world.send(&order(10, None)).unwrap().payment.state.name(),
+            "signed"
+        );
+        world.node.borrow_mut().trouble = Trouble::None;
+        world.clock.advance(LONG);
+        let next = world.interrupted(step, &order(20, None), true, |world| {
+            assert_eq!(world.tick().resent, 1);
+        });
+        let next = next.unwrap().unwrap();
+        assert!(next.is_ok(), "step {step}: {next:?}");
+        assert_eq!(paid(&world), 3_000_000_000, "step {step}");
+        world.assert_books(&format!("step {step}"));
+    }
+}
+
 #[test]
 fn every_trouble_at_the_broadcast_ends_paid_once_or_not_at_all() {
     for trouble in [
