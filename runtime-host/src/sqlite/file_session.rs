@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::TransactionState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use super::authorizer::RESTORED;
 use super::database::SqliteLimits;
@@ -196,12 +197,29 @@ impl FileSession {
             let link = link.as_ref()?;
             Some(run(link, &statement, &parameters, Place::Inline, writer))
         });
-        let mut writes = false;
-        match attempt {
+        let writes = match attempt {
             Some(Attempt::Done(outcome)) => return outcome,
-            Some(Attempt::Writes) => writes = true,
-            Some(Attempt::Waits) | None => {}
+            Some(Attempt::Writes) => true,
+            Some(Attempt::Waits) | None => false,
+        };
+        // It goes on also while nobody asks for it: a guest that waits in a
+        // synchronous call is at nothing else, and what it waits for may be that an
+        // earlier statement of its own ends. When this is dropped, it ends.
+        let mut running = JoinSet::new();
+        running.spawn(Arc::clone(self).wait_and_run(statement, parameters, writes));
+        match running.join_next().await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(e)) => Outcome::failed(Error::Io(e.to_string())),
+            None => Outcome::failed(Error::InvalidConnection),
         }
+    }
+
+    async fn wait_and_run(
+        self: Arc<Self>,
+        statement: String,
+        parameters: Vec<Value>,
+        mut writes: bool,
+    ) -> Outcome {
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
             return Outcome::failed(Error::InvalidConnection);
         };
@@ -216,7 +234,7 @@ impl FileSession {
                 }
                 waited = Some(begun.elapsed());
             }
-            let (session, what) = (Arc::clone(self), Arc::clone(&what));
+            let (session, what) = (Arc::clone(&self), Arc::clone(&what));
             let turn = Arc::clone(&turn);
             let attempt = tokio::task::spawn_blocking(move || {
                 // Also when the guest has given up waiting, the turn ends with the
@@ -392,8 +410,10 @@ fn restore(link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt as _;
 
     const TIMEOUT: Duration = Duration::from_millis(300);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A database with a table `t`, and two connections to it.
     async fn two() -> (tempfile::TempDir, Arc<FileSession>, Arc<FileSession>) {
@@ -447,6 +467,30 @@ mod tests {
         run(&one, "BEGIN IMMEDIATE").await.unwrap();
         run(&two, "PRAGMA busy_timeout = 0").await.unwrap();
         assert_eq!(run(&two, INSERT).await, locked);
+    }
+
+    #[tokio::test]
+    async fn a_statement_ends_also_while_nobody_asks_whether_it_has() {
+        let (_folder, one, two) = two().await;
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        let mut write = Box::pin(run(&two, INSERT));
+        assert!(write.as_mut().now_or_never().is_none());
+        run(&one, "COMMIT").await.unwrap();
+        // The next of the same connection, as from a guest that waits for it alone.
+        let read = tokio::time::timeout(PATIENCE, run(&two, "SELECT v FROM t"));
+        read.await.expect("an end").unwrap();
+        write.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_nobody_waits_for_any_more_leaves_the_queue() {
+        let (_folder, one, two) = two().await;
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        let mut write = Box::pin(run(&two, INSERT));
+        assert!(write.as_mut().now_or_never().is_none());
+        drop(write);
+        let read = tokio::time::timeout(PATIENCE, run(&two, "SELECT v FROM t"));
+        read.await.expect("its turn").unwrap();
     }
 
     #[tokio::test]
