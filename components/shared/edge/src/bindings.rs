@@ -19,9 +19,15 @@ spin_sdk::wit_bindgen::generate!({
             import duxnet:config/notifications@1.0.0;
             import duxnet:identity/registry@1.0.0;
             import duxnet:identity/webhooks@1.0.0;
+            import spin:sqlite/sqlite@3.1.0;
         }
     ",
-    path: ["../../../wit/chain", "../../../wit/config", "../../../wit/identity"],
+    path: [
+        "../../../wit/chain",
+        "../../../wit/config",
+        "../../../wit/identity",
+        "../../../wit/deps/spin-sqlite@3.1.0",
+    ],
     world: "duxnet:edge/edge",
     runtime_path: "spin_sdk::wit_bindgen::rt",
     generate_all,
