@@ -1,7 +1,9 @@
 //! Hands requests to instances of a component.
 //!
-//! An instance answers one request at a time and is used again for the next. A
-//! request has a deadline, which also holds for a guest that computes without
+//! An instance answers one request at a time and is used again for the next.
+//! A request that could not run yet, since others compute on its thread, is not
+//! begun: it would only need an instance of its own. A request has a deadline,
+//! which also holds for a guest that computes without
 //! ever giving way; an instance that traps or overruns is thrown away, and the
 //! next request gets another.
 
@@ -35,6 +37,15 @@ use crate::trace::Span;
 /// How much later than a request's deadline it is answered at the latest, if
 /// its instance does not tell of the deadline itself.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+
+/// Requests of a component on one thread that are begun and do not wait for
+/// anything: the one that runs, and the next.
+const TURNS: usize = 2;
+
+/// How long a request waits for its turn at most. One that is running and has
+/// it ends it long before, since guests give way; this is for what nobody thought
+/// of.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What bounds the instances of one component.
 #[derive(Debug, Clone, Copy)]
@@ -90,14 +101,16 @@ impl Runner {
         let pre = ServicePre::new(instance)
             .map_err(anyhow::Error::from)
             .context("it is not a service for WASI 0.3 HTTP (wasi:http/handler@0.3.0)")?;
-        let factory = Factory {
-            pre,
-            grants,
-            bounds,
-        };
-        let handlers = std::iter::repeat_n(factory, shards::places(threads));
+        let handlers = (0..shards::places(threads)).map(|_| {
+            ProxyHandler::new(Factory {
+                pre: pre.clone(),
+                grants: Arc::clone(&grants),
+                bounds,
+                turn: Arc::new(Semaphore::new(TURNS)),
+            })
+        });
         Ok(Self {
-            handlers: handlers.map(ProxyHandler::new).collect(),
+            handlers: handlers.collect(),
             permits: Arc::new(Semaphore::new(bounds.instances)),
             bounds,
         })
@@ -128,6 +141,7 @@ impl Runner {
             span,
             deadline: started + timeout,
             permit,
+            turn: self.turn().await,
         };
         let left = timeout.saturating_sub(started.elapsed()) + DEADLINE_GRACE;
         let error = match tokio::time::timeout(left, handler.handle(data, request)).await {
@@ -175,16 +189,22 @@ impl Runner {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        let _waiting = self.handlers[shards::place()]
-            .state()
-            .grants
-            .metrics
-            .waits();
+        let _waiting = self.handler().state().grants.metrics.waits();
         let permit = Arc::clone(&self.permits).acquire_owned();
         tokio::time::timeout(timeout.min(self.bounds.queue_timeout), permit)
             .await
             .ok()?
             .ok()
+    }
+
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let Factory { turn, grants, .. } = self.handler().state();
+        if let Ok(turn) = Arc::clone(turn).try_acquire_owned() {
+            return Some(turn);
+        }
+        let _waiting = grants.metrics.waits();
+        let turn = Arc::clone(turn).acquire_owned();
+        tokio::time::timeout(PATIENCE, turn).await.ok()?.ok()
     }
 }
 
@@ -197,14 +217,17 @@ pub struct RequestNote {
     /// Kept by the instance until it is idle or gone: one that has answered and
     /// goes on counts as one, too.
     permit: OwnedSemaphorePermit,
+    /// Kept until the instance waits for something, or is idle or gone.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
-/// Makes instances of one component.
-#[derive(Clone)]
+/// Makes the instances of one component on one thread.
 struct Factory {
     pre: ServicePre<StoreData>,
     grants: Arc<Grants>,
     bounds: Bounds,
+    /// Whose request is begun.
+    turn: Arc<Semaphore>,
 }
 
 impl HandlerState for Factory {
@@ -259,6 +282,7 @@ struct Current {
     id: RequestId,
     deadline: Instant,
     permit: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl WorkerNote {
@@ -270,8 +294,12 @@ impl WorkerNote {
         self.current().as_ref().map(|current| current.id)
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.current().as_ref().map(|current| current.deadline)
+    /// It waits for something, and others may begin; gives its deadline.
+    fn gives_way(&self) -> Option<Instant> {
+        let mut current = self.current();
+        let current = current.as_mut()?;
+        current.turn = None;
+        Some(current.deadline)
     }
 
     /// Notes another request; gives its span.
@@ -280,6 +308,7 @@ impl WorkerNote {
             id: request.id,
             deadline: request.deadline,
             permit: Some(request.permit),
+            turn: request.turn,
         });
         request.span
     }
@@ -415,6 +444,7 @@ impl WorkerExpiration for Expiration {
         start: Instant,
     ) -> Poll<()> {
         let this = self.get_mut();
+        let given = this.note.gives_way();
         let deadline = match status {
             WorkerStatus::Idle => {
                 if this.idle_since.replace(start) != Some(start) {
@@ -423,10 +453,7 @@ impl WorkerExpiration for Expiration {
                 }
                 start + this.bounds.idle_timeout
             }
-            WorkerStatus::Requests => {
-                let deadline = this.note.deadline();
-                deadline.unwrap_or(start + this.bounds.request_timeout)
-            }
+            WorkerStatus::Requests => given.unwrap_or(start + this.bounds.request_timeout),
             WorkerStatus::PostReturn => {
                 if this.note.overrun.load(Ordering::Relaxed) {
                     return Poll::Ready(());

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::client::{self, Client};
 use crate::process::{Application, Host};
 use crate::upstream::Upstream;
 
@@ -142,6 +143,41 @@ fn instances_are_bounded_and_the_queue_too() {
             assert_eq!(status.join().unwrap(), 504);
         }
     });
+    assert_eq!(host.get("/fine").status, 200);
+}
+
+#[test]
+fn requests_that_come_at_once_and_only_compute_share_few_instances() {
+    let app = Application::probe("");
+    let host = app.start(&["--threads", "1"]);
+    let mut clients: Vec<_> = (0..64).map(|_| Client::connect(host.address)).collect();
+    let mut instances = 0;
+    for _ in 0..5 {
+        for client in &mut clients {
+            client.write(client::head("GET", "/count", "").as_bytes());
+        }
+        let answers = clients.iter_mut().map(Client::read);
+        instances += answers.filter(|answer| answer.body == "1").count();
+    }
+    assert!(instances < 16, "{instances}");
+}
+
+#[test]
+fn requests_that_wait_do_not_keep_others_from_being_begun() {
+    const AT_ONCE: usize = 32;
+    let upstream = Upstream::silent();
+    let app = Application::hostile("allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n");
+    let host = app.start(&["--threads", "1", "--request-timeout", "10s"]);
+    let url = format!("http://{}/", upstream.address);
+    let mut clients: Vec<_> = (0..AT_ONCE)
+        .map(|_| Client::connect(host.address))
+        .collect();
+    for client in &mut clients {
+        client.write(client::head("POST", "/parallel?1", &url).as_bytes());
+    }
+    for _ in 0..AT_ONCE {
+        upstream.next_request();
+    }
     assert_eq!(host.get("/fine").status, 200);
 }
 
