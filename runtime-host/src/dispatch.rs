@@ -1,11 +1,11 @@
 //! Hands requests to instances of a component.
 //!
-//! An instance answers one request at a time and is used again for the next.
-//! A request that could not run yet, since others compute on its thread, is not
+//! An instance answers one request at a time and is used again for the next. A
+//! request that could not run yet, since others compute on its thread, is not
 //! begun: it would only need an instance of its own. A request has a deadline,
-//! which also holds for a guest that computes without
-//! ever giving way; an instance that traps or overruns is thrown away, and the
-//! next request gets another.
+//! which also holds for a guest that computes without ever giving way; an
+//! instance that traps or overruns is thrown away, and the next request gets
+//! another.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
