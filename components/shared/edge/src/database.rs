@@ -95,8 +95,8 @@ async fn run(
         .collect()
 }
 
-/// A read is over before another task of the instance could begin, and the synchronous call takes a
-/// third less of the processor; a write may wait for others, and lets the instance go on meanwhile.
+/// The synchronous call spares a read the streams and futures of the other (docs/performance.md);
+/// meanwhile the instance is at nothing else. A write may wait for others, and lets it go on.
 async fn execute(
     connection: &Connection,
     sql: &str,
