@@ -67,6 +67,22 @@ fn raw(world: &World, bytes: &[u8]) -> String {
 }
 
 #[test]
+fn the_body_of_a_get_counts_only_if_its_length_is_told() {
+    let world = world();
+    let route = "/wallet/node_001";
+    send(&world, "GET", route, &[], b"x").expect_problem(415, "unsupported_media_type");
+    let answer = raw(
+        &world,
+        format!(
+            "GET {route} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+             transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
 fn an_empty_body_lacks_its_fields() {
     let world = world();
     for (route, missing) in [
