@@ -428,8 +428,8 @@ struct IdleSessions {
 }
 
 impl IdleSessions {
-    fn roll_back(&self) {
-        if self.sessions.roll_back() {
+    fn end_request(&self) {
+        if self.sessions.end_request() {
             let what = format_args!("a request ended amid a transaction, which is undone");
             bound::denied("transaction", &self.component, what);
         }
@@ -448,7 +448,7 @@ impl WorkerExpiration for Expiration {
         let deadline = match status {
             WorkerStatus::Idle => {
                 if this.idle_since.replace(start) != Some(start) {
-                    this.idle.roll_back();
+                    this.idle.end_request();
                     this.note.end();
                 }
                 start + this.bounds.idle_timeout

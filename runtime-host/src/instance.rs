@@ -135,7 +135,7 @@ impl StoreData {
     pub fn begin_request(&mut self, span: Option<Span>) {
         self.hooks.begin_request(span.clone());
         self.span = span;
-        self.sessions.roll_back();
+        self.sessions.end_request();
         self.output.refill(self.grants.limits.output_bytes);
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::store::{Failure, KeyValueLimits};
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
-use crate::sqlite::{FileDatabase, OpenError, SqliteLimits};
+use crate::sqlite::{FileDatabase, SqliteLimits};
 
 /// Spin's, of `key-value-spin`.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
@@ -96,13 +96,11 @@ impl FileStore {
         mut parameters: Vec<Value>,
     ) -> Result<Vec<RowResult>, Failure> {
         parameters.insert(0, Value::Text(self.label.clone()));
-        let session = self.database.open().await.map_err(|e| match e {
-            OpenError::TooMany => Failure::too_many(),
-            OpenError::Failed(why) => Failure::other(why),
-        })?;
+        let session = self.database.open();
         let outcome = session.execute(statement.to_owned(), parameters).await;
         match (outcome.result, outcome.exceeded) {
             (Ok(()), _) => Ok(outcome.rows),
+            (Err(_), Some(Bound::DatabaseConnections)) => Err(Failure::too_many()),
             (Err(_), Some(Bound::SqlValue)) => Err(Failure::value_too_large(self.limits)),
             (Err(_), Some(Bound::SqlResult | Bound::SqlRows)) => {
                 Err(Failure::list_too_large(self.limits))

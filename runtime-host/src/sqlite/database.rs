@@ -19,7 +19,7 @@ pub const DEFAULT_FILE: &str = "sqlite_db.db";
 /// What bounds the use of one database.
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteLimits {
-    /// How long a statement may run, and `open` may wait for a connection.
+    /// How long a statement may run, and wait for a connection.
     pub timeout: Duration,
     /// Rows of one result.
     pub rows: usize,
@@ -29,7 +29,7 @@ pub struct SqliteLimits {
     pub statement_bytes: i32,
     /// The largest string, blob or row, in bytes.
     pub value_bytes: i32,
-    /// Connections at once; an `open` beyond that waits.
+    /// Connections in use at once; who needs one more waits.
     pub connections: usize,
 }
 
@@ -77,7 +77,7 @@ impl Database {
     /// Too many are open, or SQLite's message.
     pub async fn open(&self) -> Result<Session, OpenError> {
         Ok(match self {
-            Self::File(database) => Session::File(database.open().await?),
+            Self::File(database) => Session::File(database.open()),
             Self::Server(server) => Session::Server(server.open().await?),
         })
     }

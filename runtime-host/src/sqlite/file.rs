@@ -1,24 +1,27 @@
 //! A database in a file, and the connections to it.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorizer::authorizer;
 use super::database::{OpenError, SqliteLimits, permit};
 use super::file_session::{FileSession, Link, State};
 use super::lock::{Lock, LockError};
 
-/// Connections kept open for the next `open`.
-const MAX_IDLE_CONNECTIONS: usize = 64;
+/// How long a connection that nobody needs is kept at least.
+const KEPT_IDLE: Duration = Duration::from_secs(10);
 /// The memory of SQLite, all databases together: what one statement may take is
 /// bounded by less, but SQLite looks at that only when it has a row.
 const MAX_HEAP_BYTES: i64 = 1 << 30;
-/// Statements kept prepared for each connection.
-const STATEMENT_CACHE: usize = 128;
+/// Statements kept prepared for each connection, of all components that use it.
+const STATEMENT_CACHE: usize = 256;
 /// How often a running statement looks at its deadline, in instructions.
 const PROGRESS_INSTRUCTIONS: i32 = 1000;
 
@@ -26,13 +29,44 @@ const PROGRESS_INSTRUCTIONS: i32 = 1000;
 #[derive(Debug)]
 pub struct FileDatabase {
     path: PathBuf,
-    idle: Mutex<Vec<Link>>,
+    /// The one that was used last is the last.
+    idle: Mutex<VecDeque<Idle>>,
     permits: Arc<Semaphore>,
+    /// Whose turn it is to connect. Reading the schema takes longer than most
+    /// statements: who waits here finds a connection that came back meanwhile.
+    opener: Semaphore,
     /// Whose turn it is to write. SQLite has those who must wait sleep and try
     /// again, with which some wait for long; here they stand in a queue.
     writer: Arc<Semaphore>,
     limits: SqliteLimits,
     _lock: Lock,
+}
+
+/// A connection that nobody uses.
+#[derive(Debug)]
+struct Idle {
+    link: Link,
+    since: Instant,
+    /// That used it last: what the connection has in memory is in the cache of
+    /// its processor.
+    thread: ThreadId,
+}
+
+impl Idle {
+    fn new(link: Link) -> Self {
+        Self {
+            link,
+            since: Instant::now(),
+            thread: std::thread::current().id(),
+        }
+    }
+}
+
+/// A connection that is lent.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) link: Link,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl FileDatabase {
@@ -67,26 +101,42 @@ impl FileDatabase {
             .pragma_update(None, "hard_heap_limit", MAX_HEAP_BYTES)
             .map_err(|e| named(&e))?;
         connection.execute_batch(schema).map_err(|e| named(&e))?;
-        drop(connection);
+        let link = configured(connection, limits).map_err(|e| named(&e))?;
         Ok(Arc::new(Self {
             path,
-            idle: Mutex::default(),
+            idle: Mutex::new(VecDeque::from([Idle::new(link)])),
             permits: Arc::new(Semaphore::new(limits.connections)),
+            opener: Semaphore::new(1),
             writer: Arc::new(Semaphore::new(1)),
             limits,
             _lock: lock,
         }))
     }
 
-    /// A connection for one guest.
+    /// A connection as a guest sees it.
+    pub fn open(self: &Arc<Self>) -> Arc<FileSession> {
+        Arc::new(FileSession::new(Arc::clone(self)))
+    }
+
+    /// A connection, if there is one that nobody uses.
+    pub(super) fn try_lease(&self) -> Option<Lease> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let link = self.take_idle()?;
+        Some(Lease {
+            link,
+            _permit: permit,
+        })
+    }
+
+    /// A connection, opened if nobody has one to spare.
     ///
     /// # Errors
     ///
-    /// Too many are open, or SQLite's message.
-    pub async fn open(self: &Arc<Self>) -> Result<Arc<FileSession>, OpenError> {
+    /// Too many are in use, or SQLite's message.
+    pub(super) async fn lease(&self) -> Result<Lease, OpenError> {
         let permit = permit(&self.permits, self.limits.timeout).await?;
-        let idle = self.idle().pop();
-        let link = match idle {
+        let opener = self.opener.acquire().await;
+        let link = match self.take_idle() {
             Some(link) => link,
             None => {
                 let (path, limits) = (self.path.clone(), self.limits);
@@ -96,7 +146,16 @@ impl FileDatabase {
                     .map_err(|e| OpenError::Failed(e.to_string()))?
             }
         };
-        Ok(Arc::new(FileSession::new(link, Arc::clone(self), permit)))
+        drop(opener);
+        Ok(Lease {
+            link,
+            _permit: permit,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_connections(&self) -> usize {
+        self.idle().len()
     }
 
     pub(super) fn writer(&self) -> &Arc<Semaphore> {
@@ -107,21 +166,44 @@ impl FileDatabase {
         self.limits
     }
 
-    /// Takes back a connection that is as it was when it was opened.
-    pub(super) fn put_back(&self, link: Link) {
+    /// Takes back a connection that is as it was when it was opened, and gives
+    /// one that has not been needed for long, to be closed.
+    #[must_use]
+    pub(super) fn put_back(&self, lease: Lease) -> Option<Link> {
+        let returned = Idle::new(lease.link);
+        let is_spare = |oldest: &Idle| returned.since - oldest.since > KEPT_IDLE;
         let mut idle = self.idle();
-        if idle.len() < MAX_IDLE_CONNECTIONS {
-            idle.push(link);
-        }
+        let spare = match idle.front() {
+            Some(oldest) if is_spare(oldest) => idle.pop_front(),
+            _ => None,
+        };
+        idle.push_back(returned);
+        spare.map(|spare| spare.link)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+    /// This thread's, or else the one that was used last.
+    fn take_idle(&self) -> Option<Link> {
+        let thread = std::thread::current().id();
+        let mut idle = self.idle();
+        let own = idle.iter().rposition(|idle| idle.thread == thread);
+        let taken = match own {
+            Some(own) => idle.remove(own),
+            None => idle.pop_back(),
+        };
+        taken.map(|taken| taken.link)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn connect(path: &Path, limits: SqliteLimits) -> rusqlite::Result<Link> {
-    let connection = rusqlite::Connection::open(path)?;
+    configured(rusqlite::Connection::open(path)?, limits)
+}
+
+/// A connection as components get it.
+fn configured(connection: rusqlite::Connection, limits: SqliteLimits) -> rusqlite::Result<Link> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits.value_bytes)?;

@@ -1,7 +1,14 @@
-//! One guest's use of one connection to a file.
+//! A connection to a file as one guest has it.
+//!
+//! A connection of SQLite's, which has read the whole schema, is lent to it for a
+//! statement, and stays while it matters which one it is: amid a transaction;
+//! from what it writes to the end of the request, for `changes()`; and once its
+//! settings are changed or temporary tables made, until it is dropped. So there
+//! are about as many as statements and transactions at once, not as many as
+//! guests.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,10 +17,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::authorizer::RESTORED;
-use super::database::SqliteLimits;
-use super::file::FileDatabase;
+use super::database::{OpenError, SqliteLimits};
+use super::file::{FileDatabase, Lease};
 use super::query::{self, Attempt, Outcome};
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
+use crate::bound::Bound;
 
 /// How long a reading statement may run on the thread that runs the guest,
 /// before it is started again on another one.
@@ -84,6 +92,10 @@ impl State {
         self.taint.fetch_max(taint as u8, Ordering::Relaxed);
     }
 
+    pub(super) fn is_tainted(&self) -> bool {
+        self.taint.load(Ordering::Relaxed) != 0
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.is_cancelled() || micros(EPOCH.elapsed()) >= self.deadline.load(Ordering::Relaxed)
     }
@@ -94,6 +106,10 @@ impl State {
 
     pub(super) fn limits(&self) -> SqliteLimits {
         self.limits
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     fn set_deadline(&self, timeout: Duration) {
@@ -151,38 +167,56 @@ pub enum Place {
     Server,
 }
 
-/// One guest's use of one connection. Statements run one after the other.
+/// A connection as one guest has it. Statements run one after the other.
 pub struct FileSession {
-    link: Mutex<Option<Link>>,
     database: Arc<FileDatabase>,
-    /// Its connection's, to be seen while a statement runs.
-    state: Arc<State>,
+    /// What is lent to it.
+    lease: Mutex<Option<Lease>>,
+    running: Mutex<Running>,
     /// Whose turn it is among the statements that need a thread. Those that wait
     /// have none: there are as many as all components together get.
     turn: Arc<Semaphore>,
     /// While it writes, or is in a transaction that does.
     writer: Mutex<Option<OwnedSemaphorePermit>>,
-    _permit: OwnedSemaphorePermit,
+    last_insert_rowid: AtomicI64,
+    changes: AtomicU64,
+}
+
+/// What a statement was waited for.
+struct Lent {
+    /// None if the session has a connection.
+    lease: Option<Lease>,
+    /// In the queue of those who write.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is seen of a session while a statement runs.
+#[derive(Debug, Default)]
+struct Running {
+    /// That of the connection which is lent.
+    state: Option<Arc<State>>,
+    is_cancelled: bool,
 }
 
 impl FileSession {
-    pub(super) fn new(
-        link: Link,
-        database: Arc<FileDatabase>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn new(database: Arc<FileDatabase>) -> Self {
         Self {
-            state: Arc::clone(&link.state),
-            link: Mutex::new(Some(link)),
+            database,
+            lease: Mutex::default(),
+            running: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
             writer: Mutex::default(),
-            database,
-            _permit: permit,
+            last_insert_rowid: AtomicI64::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
-    fn link(&self) -> MutexGuard<'_, Option<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lease(&self) -> MutexGuard<'_, Option<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
@@ -192,10 +226,12 @@ impl FileSession {
     /// Runs one statement. What only reads and is quick runs here and now; all
     /// else on a thread that may wait.
     pub async fn execute(self: &Arc<Self>, statement: String, parameters: Vec<Value>) -> Outcome {
-        let attempt = self.link.try_lock().ok().and_then(|link| {
+        let attempt = self.lease.try_lock().ok().and_then(|mut lease| {
+            let link = self.lent(&mut lease, || self.database.try_lease())?;
             let writer = self.writer().is_some().then_some(Duration::ZERO);
-            let link = link.as_ref()?;
-            Some(run(link, &statement, &parameters, Place::Inline, writer))
+            let attempt = run(link, &statement, &parameters, Place::Inline, writer);
+            self.settle(&mut lease);
+            Some(attempt)
         });
         let writes = match attempt {
             Some(Attempt::Done(outcome)) => return outcome,
@@ -227,20 +263,30 @@ impl FileSession {
         let what = Arc::new((statement, parameters));
         loop {
             let mut waited = None;
+            let mut place = None;
             if writes {
                 let begun = Instant::now();
-                if !self.become_writer().await {
-                    return Outcome::locked();
+                match self.place_to_write().await {
+                    Ok(own) => place = own,
+                    Err(locked) => return locked,
                 }
                 waited = Some(begun.elapsed());
             }
+            let lease = match self.has_lease() {
+                true => None,
+                false => match self.database.lease().await {
+                    Ok(lease) => Some(lease),
+                    Err(error) => return not_lent(&error),
+                },
+            };
+            let lent = Lent { lease, place };
             let (session, what) = (Arc::clone(&self), Arc::clone(&what));
             let turn = Arc::clone(&turn);
             let attempt = tokio::task::spawn_blocking(move || {
                 // Also when the guest has given up waiting, the turn ends with the
                 // statement.
                 let _turn = turn;
-                session.run_blocking(&what.0, &what.1, waited.unwrap_or_default())
+                session.run_blocking(lent, &what.0, &what.1, waited.unwrap_or_default())
             })
             .await;
             return match attempt {
@@ -255,39 +301,99 @@ impl FileSession {
         }
     }
 
-    /// Waits in the queue of those who write, unless it does already; for as
-    /// long as SQLite would. Whether it may write then.
-    async fn become_writer(&self) -> bool {
+    /// Waits in the queue of those who write, for as long as SQLite would; none if
+    /// it writes already.
+    async fn place_to_write(&self) -> Result<Option<OwnedSemaphorePermit>, Outcome> {
         if self.writer().is_some() {
-            return true;
+            return Ok(None);
         }
         let queue = Arc::clone(self.database.writer());
-        let permit = match queue.try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let queue = Arc::clone(self.database.writer()).acquire_owned();
-                match tokio::time::timeout(self.state.busy_timeout(), queue).await {
-                    Ok(Ok(permit)) => permit,
-                    Ok(Err(_)) | Err(_) => return false,
-                }
-            }
-        };
-        *self.writer() = Some(permit);
-        true
+        if let Ok(place) = queue.try_acquire_owned() {
+            return Ok(Some(place));
+        }
+        let queue = Arc::clone(self.database.writer()).acquire_owned();
+        match tokio::time::timeout(self.busy_timeout(), queue).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(Outcome::locked()),
+        }
+    }
+
+    fn busy_timeout(&self) -> Duration {
+        match &self.running().state {
+            Some(state) => state.busy_timeout(),
+            None => self.database.limits().timeout,
+        }
     }
 
     fn run_blocking(
         &self,
+        lent: Lent,
         statement: &str,
         parameters: &[Value],
         waited: Duration,
     ) -> Option<Attempt> {
-        let link = self.link();
-        let link = link.as_ref()?;
+        let mut lease = self.lease();
+        let link = self.lent(&mut lease, || lent.lease)?;
+        if lent.place.is_some() {
+            *self.writer() = lent.place;
+        }
         let writer = self.writer().is_some().then_some(waited);
         let attempt = run(link, statement, parameters, Place::Blocking, writer);
         self.leave_queue(link);
+        self.settle(&mut lease);
         Some(attempt)
+    }
+
+    fn has_lease(&self) -> bool {
+        self.lease.try_lock().is_ok_and(|lease| lease.is_some())
+    }
+
+    /// The connection that it has, or else the one that it is `offered`.
+    fn lent<'a>(
+        &self,
+        lease: &'a mut Option<Lease>,
+        offered: impl FnOnce() -> Option<Lease>,
+    ) -> Option<&'a Link> {
+        if lease.is_none() {
+            let offered = offered()?;
+            let mut running = self.running();
+            if running.is_cancelled {
+                offered.link.state.cancel();
+            }
+            running.state = Some(Arc::clone(&offered.link.state));
+            *lease = Some(offered);
+        }
+        lease.as_ref().map(|lease| &lease.link)
+    }
+
+    /// After a statement: notes what it did, and gives the connection back unless
+    /// it matters which one the next has.
+    fn settle(&self, lease: &mut Option<Lease>) {
+        let Some(Lease { link, .. }) = lease else {
+            return;
+        };
+        let (connection, state) = (&link.connection, &link.state);
+        if state.inserted.load(Ordering::Relaxed) {
+            let rowid = connection.last_insert_rowid();
+            self.last_insert_rowid.store(rowid, Ordering::Relaxed);
+        }
+        let wrote = state.wrote.load(Ordering::Relaxed);
+        if wrote {
+            self.changes.store(connection.changes(), Ordering::Relaxed);
+        }
+        if !wrote && connection.is_autocommit() && !state.is_tainted() {
+            self.give_back(lease.take());
+        }
+    }
+
+    /// Gives back a connection that is as it was when it was opened.
+    fn give_back(&self, lease: Option<Lease>) {
+        let Some(lease) = lease else { return };
+        self.running().state = None;
+        lease.link.state.reset();
+        if let Some(spare) = self.database.put_back(lease) {
+            close(spare);
+        }
     }
 
     /// Lets the next one write, unless a transaction of this one does.
@@ -300,44 +406,61 @@ impl FileSession {
 
     /// The row id of the last insertion of this session, or 0.
     pub fn last_insert_rowid(&self) -> i64 {
-        match &*self.link() {
-            Some(link) if link.state.inserted.load(Ordering::Relaxed) => {
-                link.connection.last_insert_rowid()
-            }
-            _ => 0,
-        }
+        self.last_insert_rowid.load(Ordering::Relaxed)
     }
 
     /// The rows that the last writing statement of this session changed, or 0.
     pub fn changes(&self) -> u64 {
-        match &*self.link() {
-            Some(link) if link.state.wrote.load(Ordering::Relaxed) => link.connection.changes(),
-            _ => 0,
-        }
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Stops what runs.
     pub(super) fn cancel(&self) {
-        self.state.cancelled.store(true, Ordering::Relaxed);
+        let mut running = self.running();
+        running.is_cancelled = true;
+        if let Some(state) = &running.state {
+            state.cancel();
+        }
     }
 
-    /// Undoes a transaction that is open; whether there was one. Undoing in
+    /// Ends what a request has left: undoes a transaction that is open, and gives
+    /// the connection back if it may. Whether there was a transaction. Undoing in
     /// write-ahead mode forgets pages in memory and waits for nothing.
-    pub(super) fn roll_back(&self) -> bool {
-        let Ok(link) = self.link.try_lock() else {
+    pub(super) fn end_request(&self) -> bool {
+        let Ok(mut lease) = self.lease.try_lock() else {
             return false;
         };
-        match &*link {
-            Some(link) if !link.connection.is_autocommit() => {
-                link.state.set_deadline(self.database.limits().timeout);
-                if let Err(e) = link.connection.execute_batch("ROLLBACK") {
-                    tracing::error!("cannot undo a transaction: {e}");
-                }
-                self.leave_queue(link);
-                true
+        let Some(Lease { link, .. }) = &*lease else {
+            return false;
+        };
+        let is_undone = !link.connection.is_autocommit();
+        if is_undone {
+            link.state.set_deadline(self.database.limits().timeout);
+            if let Err(e) = link.connection.execute_batch("ROLLBACK") {
+                tracing::error!("cannot undo a transaction: {e}");
             }
-            _ => false,
+            self.leave_queue(link);
         }
+        link.state.wrote.store(false, Ordering::Relaxed);
+        link.state.inserted.store(false, Ordering::Relaxed);
+        self.settle(&mut lease);
+        is_undone
+    }
+}
+
+/// What a statement is answered with for which there is no connection.
+fn not_lent(error: &OpenError) -> Outcome {
+    let why = Error::Io(error.to_string());
+    match error {
+        OpenError::TooMany => Outcome::over(Bound::DatabaseConnections, why),
+        OpenError::Failed(_) => Outcome::failed(why),
+    }
+}
+
+/// Closes a connection, which may write to the file.
+fn close(link: Link) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(move || drop(link));
     }
 }
 
@@ -373,18 +496,11 @@ fn run(
 /// behind: closing undoes an open transaction.
 impl Drop for FileSession {
     fn drop(&mut self) {
-        let link = self
-            .link
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(link) = link else { return };
-        if restore(&link) {
-            link.state.reset();
-            self.database.put_back(link);
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Closing may write to the file.
-            runtime.spawn_blocking(move || drop(link));
+        let lease = self.lease().take();
+        match lease {
+            Some(lease) if restore(&lease.link) => self.give_back(Some(lease)),
+            Some(lease) => close(lease.link),
+            None => {}
         }
     }
 }
@@ -428,8 +544,8 @@ mod tests {
         };
         let path = folder.path().join("db");
         let database = FileDatabase::prepare(path, limits, "CREATE TABLE t (v)").unwrap();
-        let (one, two) = (database.open().await, database.open().await);
-        (folder, one.unwrap(), two.unwrap())
+        let (one, two) = (database.open(), database.open());
+        (folder, one, two)
     }
 
     async fn run(session: &Arc<FileSession>, statement: &str) -> Result<Option<Duration>, String> {
@@ -500,7 +616,7 @@ mod tests {
         drop(one);
         run(&two, INSERT).await.unwrap();
         run(&two, "BEGIN IMMEDIATE").await.unwrap();
-        assert!(two.roll_back());
+        assert!(two.end_request());
         assert!(two.writer().is_none());
     }
 
@@ -518,5 +634,95 @@ mod tests {
         // From the beginning, it may.
         run(&one, "ROLLBACK").await.unwrap();
         run(&one, INSERT).await.unwrap();
+    }
+
+    /// The first row.
+    async fn integers(session: &Arc<FileSession>, statement: &str) -> Vec<i64> {
+        let outcome = session.execute(statement.to_owned(), Vec::new()).await;
+        let values = outcome.rows[0].values.iter();
+        let integer = |value: &Value| match value {
+            Value::Integer(integer) => *integer,
+            other => panic!("{other:?}"),
+        };
+        values.map(integer).collect()
+    }
+
+    fn connections(session: &FileSession) -> usize {
+        session.database.idle_connections()
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_has_a_connection_for_a_statement_only() {
+        let (_folder, one, two) = two().await;
+        for session in [&one, &two, &one] {
+            run(session, "SELECT v FROM t").await.unwrap();
+            assert!(!session.has_lease());
+            assert_eq!(connections(session), 1, "they share it");
+        }
+        run(&one, "BEGIN").await.unwrap();
+        run(&two, "SELECT v FROM t").await.unwrap();
+        assert!(one.has_lease() && !two.has_lease());
+        run(&one, "COMMIT").await.unwrap();
+        assert!(!one.has_lease());
+        assert_eq!(connections(&one), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_request_changed_is_told_to_its_end() {
+        let (_folder, one, two) = two().await;
+        run(&one, "INSERT INTO t VALUES (1), (2)").await.unwrap();
+        run(&two, INSERT).await.unwrap();
+        run(&two, INSERT).await.unwrap();
+        let told = integers(&one, "SELECT changes(), last_insert_rowid()").await;
+        assert_eq!(told, [2, 2]);
+        assert!(!one.end_request(), "no transaction was open");
+        assert!(!one.has_lease());
+        run(&two, "DELETE FROM t").await.unwrap();
+        assert_eq!((one.changes(), one.last_insert_rowid()), (2, 2));
+        assert_eq!((two.changes(), two.last_insert_rowid()), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn settings_stay_with_who_made_them() {
+        const SETTING: &str = "PRAGMA recursive_triggers";
+        let (_folder, one, two) = two().await;
+        for _ in 0..2 {
+            run(&one, "PRAGMA recursive_triggers = 1").await.unwrap();
+            one.end_request();
+            assert_eq!(integers(&one, SETTING).await, [1]);
+            assert_eq!(integers(&two, SETTING).await, [0]);
+            run(&one, "PRAGMA recursive_triggers = 0").await.unwrap();
+        }
+        drop(one);
+        assert_eq!(integers(&two, SETTING).await, [0]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_for_a_connection_keeps_nobody_from_writing() {
+        let (_folder, one, two) = two().await;
+        let three = one.database.open();
+        run(&one, "BEGIN").await.unwrap();
+        run(&two, "BEGIN").await.unwrap();
+        // There are two.
+        let mut given_up = Box::pin(run(&three, INSERT));
+        assert!(given_up.as_mut().now_or_never().is_none());
+        tokio::time::sleep(TIMEOUT / 10).await;
+        drop(given_up);
+        let refused = run(&three, INSERT).await;
+        assert_eq!(refused, Err("too many connections opened".to_owned()));
+        run(&one, INSERT).await.unwrap();
+        run(&one, "COMMIT").await.unwrap();
+        one.end_request();
+        run(&three, INSERT).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_cancelled_runs_nothing_more() {
+        let (_folder, one, two) = two().await;
+        one.cancel();
+        let interrupted = Err("interrupted".to_owned());
+        assert_eq!(run(&one, "SELECT v FROM t").await, interrupted);
+        assert_eq!(run(&one, INSERT).await, interrupted);
+        run(&two, INSERT).await.unwrap();
     }
 }

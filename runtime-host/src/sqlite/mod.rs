@@ -1,8 +1,9 @@
 //! `spin:sqlite`: databases for components.
 //!
-//! A guest's `open` gets a connection of its own, which nobody else uses while
-//! it is open; when it is dropped the connection is put back into its first
-//! state and kept for the next `open`, or closed if that is not possible.
+//! A guest's `open` gives it what looks like a connection of its own: nobody
+//! else's statements, settings or temporary tables show in it. Those to a file
+//! are lent (see [`file_session`]); one in which the guest has left something is
+//! put back into its first state, or closed if that is not possible.
 
 mod authorizer;
 pub mod copy;

@@ -106,6 +106,10 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
     if !reads {
         link.state.note_write();
     }
+    if link.state.is_tainted() {
+        // Prepared, it would not be judged again when another guest runs it.
+        statement.discard();
+    }
     let mut exceeded = None;
     let result = match result {
         Ok(()) => Ok(()),

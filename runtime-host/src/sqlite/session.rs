@@ -1,4 +1,4 @@
-//! One guest's use of one connection, wherever the database is.
+//! A connection as one guest has it, wherever the database is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -41,9 +41,9 @@ impl Session {
         }
     }
 
-    fn roll_back(&self) -> bool {
+    fn end_request(&self) -> bool {
         match self {
-            Self::File(session) => session.roll_back(),
+            Self::File(session) => session.end_request(),
             Self::Server(session) => session.roll_back(),
         }
     }
@@ -110,13 +110,13 @@ impl Sessions {
     /// Undoes transactions that were left open; whether there was one. For when
     /// the guest has nothing more to do: a request that ended amid a transaction
     /// would otherwise keep every other writer waiting for as long as its
-    /// instance lives.
-    pub fn roll_back(&self) -> bool {
+    /// instance lives, and one that wrote its connection.
+    pub fn end_request(&self) -> bool {
         let sessions: Vec<_> = {
             let open = self.open();
             open.sessions.iter().filter_map(Known::get).collect()
         };
-        let undone = sessions.iter().filter(|session| session.roll_back());
+        let undone = sessions.iter().filter(|session| session.end_request());
         undone.count() > 0
     }
 

@@ -29,6 +29,13 @@ pub async fn hold(query: &str) -> String {
             let why = failed.into_iter().find_map(Result::err);
             format!("{} {why:?}", held.len())
         }
+        "transactions" => {
+            let beginning = (0..number).map(|_| begin());
+            let begun = futures::future::join_all(beginning).await;
+            let (held, failed): (Vec<_>, Vec<_>) = begun.into_iter().partition(Result::is_ok);
+            let why = failed.into_iter().find_map(Result::err);
+            format!("{} {why:?}", held.len())
+        }
         "stores" => {
             let opening = (0..number).map(|_| Store::open_default());
             let opened = futures::future::join_all(opening).await;
@@ -38,6 +45,13 @@ pub async fn hold(query: &str) -> String {
         }
         other => format!("unknown: {other}"),
     }
+}
+
+/// A connection amid a transaction.
+async fn begin() -> Result<Connection, spin_sdk::sqlite::Error> {
+    let connection = Connection::open("default").await?;
+    connection.execute("BEGIN", []).await?.result().await?;
+    Ok(connection)
 }
 
 /// Writes so many values to one store at once: how each ended.
