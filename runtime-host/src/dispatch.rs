@@ -365,10 +365,13 @@ impl WorkerState for Worker {
         self.live.stopped(match &result {
             Ok(()) if self.answered.load(Ordering::Relaxed) >= self.requests => Stopped::Used,
             Ok(()) => Stopped::Idle,
+            Err(error) if is_abandoned(error) => Stopped::Idle,
             Err(error) if took_too_long(error) => Stopped::Deadline,
             Err(_) => Stopped::Trap,
         });
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !is_abandoned(&error)
+        {
             let component = &*self.component;
             tell(component, &error);
             match self.note.id() {
@@ -381,6 +384,13 @@ impl WorkerState for Worker {
         store.data().sessions.cancel();
         drop(store);
     }
+}
+
+/// The process ends. wasmtime takes whatever drops an instance for a panic, and
+/// has no type for it.
+fn is_abandoned(error: &wasmtime::Error) -> bool {
+    const DROPPED: &str = "worker panicked";
+    !std::thread::panicking() && error.to_string() == DROPPED
 }
 
 /// wasmtime has no type for this.

@@ -201,7 +201,7 @@ pub(crate) struct Sqlite {
     #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = clap::value_parser!(i32).range(1..=MAX_SQL_BYTES))]
     max_sql_value: i32,
 
-    /// Connections to one database at once; opening a further one waits.
+    /// Connections to one database in use at once; who needs a further one waits.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     max_database_connections: usize,
 

@@ -162,7 +162,7 @@ impl Metrics {
             ),
             queue: new.gauges(
                 "queue_depth",
-                "Requests that wait for an instance.",
+                "Requests that wait for an instance or their turn.",
                 &["component"],
             ),
             queue_seconds: new.times(

@@ -50,6 +50,11 @@ fn idle_connections_do_not_keep_it() {
     assert_eq!(client.read().status, 200);
     host.signal("TERM");
     assert_eq!(host.ended().code(), Some(0));
+    let lines = host.log_lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("ERROR")),
+        "its idle instance is no fault: {lines:?}"
+    );
 }
 
 #[test]
