@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
 use super::store::{Failure, KeyValueLimits};
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
@@ -34,6 +37,7 @@ const ROW_BYTES: usize = 1 << 10;
 pub struct FileStore {
     label: String,
     database: Arc<FileDatabase>,
+    permits: Semaphore,
     limits: KeyValueLimits,
 }
 
@@ -46,6 +50,7 @@ impl FileStore {
         Ok(Self {
             label: label.to_owned(),
             database: FileDatabase::prepare(path, sqlite(limits), SCHEMA)?,
+            permits: Semaphore::new(limits.operations),
             limits,
         })
     }
@@ -96,11 +101,14 @@ impl FileStore {
         mut parameters: Vec<Value>,
     ) -> Result<Vec<RowResult>, Failure> {
         parameters.insert(0, Value::Text(self.label.clone()));
+        let turn = timeout(self.limits.timeout, self.permits.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Failure::too_many());
+        };
         let session = self.database.open();
         let outcome = session.execute(statement.to_owned(), parameters).await;
         match (outcome.result, outcome.exceeded) {
             (Ok(()), _) => Ok(outcome.rows),
-            (Err(_), Some(Bound::DatabaseConnections)) => Err(Failure::too_many()),
             (Err(_), Some(Bound::SqlValue)) => Err(Failure::value_too_large(self.limits)),
             (Err(_), Some(Bound::SqlResult | Bound::SqlRows)) => {
                 Err(Failure::list_too_large(self.limits))
