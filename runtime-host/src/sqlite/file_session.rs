@@ -291,11 +291,13 @@ impl FileSession {
             .await;
             return match attempt {
                 Ok(Some(Attempt::Done(outcome))) => Outcome { waited, ..outcome },
-                Ok(Some(Attempt::Writes)) if !writes => {
+                Ok(Some(Attempt::Writes)) => {
                     writes = true;
                     continue;
                 }
-                Ok(_) => Outcome::failed(Error::InvalidConnection),
+                // It was given back meanwhile, at the end of a request.
+                Ok(None) => continue,
+                Ok(Some(Attempt::Waits)) => Outcome::failed(Error::InvalidConnection),
                 Err(e) => Outcome::failed(Error::Io(e.to_string())),
             };
         }
@@ -325,6 +327,7 @@ impl FileSession {
         }
     }
 
+    /// None if there is no connection.
     fn run_blocking(
         &self,
         lent: Lent,
