@@ -362,16 +362,17 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<StoreData>, result: wasmtime::Result<()>) {
+        let result = match result {
+            Err(error) if is_abandoned(&error) => Ok(()),
+            result => result,
+        };
         self.live.stopped(match &result {
             Ok(()) if self.answered.load(Ordering::Relaxed) >= self.requests => Stopped::Used,
             Ok(()) => Stopped::Idle,
-            Err(error) if is_abandoned(error) => Stopped::Idle,
             Err(error) if took_too_long(error) => Stopped::Deadline,
             Err(_) => Stopped::Trap,
         });
-        if let Err(error) = result
-            && !is_abandoned(&error)
-        {
+        if let Err(error) = result {
             let component = &*self.component;
             tell(component, &error);
             match self.note.id() {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::store::{Failure, KeyValueLimits};
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
@@ -101,10 +100,7 @@ impl FileStore {
         mut parameters: Vec<Value>,
     ) -> Result<Vec<RowResult>, Failure> {
         parameters.insert(0, Value::Text(self.label.clone()));
-        let turn = timeout(self.limits.timeout, self.permits.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Failure::too_many());
-        };
+        let _turn = self.limits.turn(&self.permits).await?;
         let session = self.database.open();
         let outcome = session.execute(statement.to_owned(), parameters).await;
         match (outcome.result, outcome.exceeded) {

@@ -15,7 +15,7 @@ use redis::{
     RedisError,
 };
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{error::Elapsed, timeout, timeout_at};
+use tokio::time::{error::Elapsed, timeout_at};
 
 use super::store::{Failure, KeyValueLimits};
 use crate::bound::{self, Bound};
@@ -276,10 +276,7 @@ impl RedisStore {
     }
 
     async fn run<T: FromRedisValue>(&self, what: &Pipeline, again: Again) -> Result<T, Failure> {
-        let turn = timeout(self.limits.timeout, self.permits.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Failure::too_many());
-        };
+        let _turn = self.limits.turn(&self.permits).await?;
         let deadline = Instant::now() + self.limits.timeout;
         let mut answer = self.ask(what, deadline).await;
         if again == Again::Yes && matches!(answer, Err(Trouble::Unknown(_))) {

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
 use super::file::FileStore;
 use super::redis_server::{RedisAddress, RedisStore};
 use crate::bound::Bound;
@@ -26,6 +29,20 @@ pub struct KeyValueLimits {
     pub list_bytes: usize,
     /// Operations at once; a further one waits.
     pub operations: usize,
+}
+
+impl KeyValueLimits {
+    /// A turn among the operations of one store, of which there are as many
+    /// `permits` as there may be at once.
+    pub(super) async fn turn(self, permits: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+        match timeout(self.timeout, permits.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Failure::over(
+                Bound::KeyValueOperations,
+                "too many operations at once",
+            )),
+        }
+    }
 }
 
 /// Where a store is.
@@ -80,10 +97,6 @@ impl Failure {
         let most = limits.list_bytes;
         let why = format!("too many keys: {most} bytes of them are allowed");
         Self::over(Bound::KeyValueList, why)
-    }
-
-    pub(super) fn too_many() -> Self {
-        Self::over(Bound::KeyValueOperations, "too many operations at once")
     }
 }
 

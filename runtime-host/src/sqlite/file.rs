@@ -34,7 +34,7 @@ pub struct FileDatabase {
     permits: Arc<Semaphore>,
     /// Whose turn it is to connect. Reading the schema takes longer than most
     /// statements: who waits here finds a connection that came back meanwhile.
-    opener: Semaphore,
+    opener: Arc<Semaphore>,
     /// Whose turn it is to write. SQLite has those who must wait sleep and try
     /// again, with which some wait for long; here they stand in a queue.
     writer: Arc<Semaphore>,
@@ -106,7 +106,7 @@ impl FileDatabase {
             path,
             idle: Mutex::new(VecDeque::from([Idle::new(link)])),
             permits: Arc::new(Semaphore::new(limits.connections)),
-            opener: Semaphore::new(1),
+            opener: Arc::new(Semaphore::new(1)),
             writer: Arc::new(Semaphore::new(1)),
             limits,
             _lock: lock,
@@ -134,8 +134,10 @@ impl FileDatabase {
     ///
     /// Too many are in use, or SQLite's message.
     pub(super) async fn lease(&self) -> Result<Lease, OpenError> {
-        let permit = permit(&self.permits, self.limits.timeout).await?;
-        let opener = self.opener.acquire().await;
+        let place = permit(&self.permits, self.limits.timeout).await?;
+        let opener = permit(&self.opener, self.limits.timeout)
+            .await
+            .map_err(|_| OpenError::Failed("connecting takes too long".to_owned()))?;
         let link = match self.take_idle() {
             Some(link) => link,
             None => {
@@ -149,7 +151,7 @@ impl FileDatabase {
         drop(opener);
         Ok(Lease {
             link,
-            _permit: permit,
+            _permit: place,
         })
     }
 
@@ -166,10 +168,9 @@ impl FileDatabase {
         self.limits
     }
 
-    /// Takes back a connection that is as it was when it was opened, and gives
-    /// one that has not been needed for long, to be closed.
-    #[must_use]
-    pub(super) fn put_back(&self, lease: Lease) -> Option<Link> {
+    /// Takes back a connection that is as it was when it was opened, and closes one
+    /// that has not been needed for long.
+    pub(super) fn put_back(&self, lease: Lease) {
         let returned = Idle::new(lease.link);
         let is_spare = |oldest: &Idle| returned.since - oldest.since > KEPT_IDLE;
         let mut idle = self.idle();
@@ -178,7 +179,10 @@ impl FileDatabase {
             _ => None,
         };
         idle.push_back(returned);
-        spare.map(|spare| spare.link)
+        drop(idle);
+        if let Some(spare) = spare {
+            close(spare.link);
+        }
     }
 
     /// This thread's, or else the one that was used last.
@@ -195,6 +199,13 @@ impl FileDatabase {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a connection, which may write to the file.
+pub(super) fn close(link: Link) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(move || drop(link));
     }
 }
 

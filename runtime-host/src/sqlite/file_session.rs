@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::authorizer::RESTORED;
 use super::database::{OpenError, SqliteLimits};
-use super::file::{FileDatabase, Lease};
+use super::file::{FileDatabase, Lease, close};
 use super::query::{self, Attempt, Outcome};
 use crate::bindings::spin::sqlite::sqlite::{Error, Value};
 use crate::bound::Bound;
@@ -394,9 +394,7 @@ impl FileSession {
         let Some(lease) = lease else { return };
         self.running().state = None;
         lease.link.state.reset();
-        if let Some(spare) = self.database.put_back(lease) {
-            close(spare);
-        }
+        self.database.put_back(lease);
     }
 
     /// Lets the next one write, unless a transaction of this one does.
@@ -460,13 +458,6 @@ fn not_lent(error: &OpenError) -> Outcome {
     }
 }
 
-/// Closes a connection, which may write to the file.
-fn close(link: Link) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn_blocking(move || drop(link));
-    }
-}
-
 /// Runs a statement, of one who may write if `writer` tells how long it waited
 /// for others who did.
 fn run(
@@ -518,6 +509,8 @@ fn restore(link: &Link) -> bool {
         0 => true,
         taint if taint == Taint::Restore as u8 => {
             link.state.set_deadline(link.state.limits.timeout);
+            // A PRAGMA is judged, and some act, when it is prepared.
+            link.connection.flush_prepared_statement_cache();
             RESTORED
                 .iter()
                 .all(|(pragma, value)| link.connection.pragma_update(None, pragma, value).is_ok())
@@ -717,6 +710,20 @@ mod tests {
         run(&one, "COMMIT").await.unwrap();
         one.end_request();
         run(&three, INSERT).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_waits_outlives_the_request() {
+        let (_folder, one, two) = two().await;
+        run(&one, INSERT).await.unwrap();
+        run(&two, "BEGIN IMMEDIATE").await.unwrap();
+        let mut waits = Box::pin(run(&one, INSERT));
+        assert!(waits.as_mut().now_or_never().is_none());
+        assert!(!one.end_request());
+        assert!(!one.has_lease());
+        run(&two, "COMMIT").await.unwrap();
+        waits.await.unwrap();
+        assert_eq!(integers(&two, "SELECT count(*) FROM t").await, [2]);
     }
 
     #[tokio::test]

@@ -40,7 +40,12 @@ use crate::metrics::Statement;
 use crate::trace::Span;
 
 /// An open connection as a guest holds it.
-pub struct GuestConnection(Session);
+#[derive(Clone)]
+pub struct GuestConnection {
+    session: Session,
+    /// Its database's name.
+    database: Arc<str>,
+}
 
 /// What a guest gets of an asynchronous execution: columns, rows, and at last
 /// whether all went well.
@@ -73,12 +78,15 @@ async fn open(
         Error::Io(e.to_string())
     })?;
     place.take(&session);
-    Ok(GuestConnection(session))
+    Ok(GuestConnection {
+        session,
+        database: Arc::from(name),
+    })
 }
 
 /// Logs a bound that a statement was over, without the statement: what is in
 /// it is nobody's business.
-fn tell(outcome: &Outcome, grants: &Grants, begun: Instant, span: Option<Span>) {
+fn tell(outcome: &Outcome, database: &str, grants: &Grants, begun: Instant, span: Option<Span>) {
     let kind = match outcome.place {
         Place::Inline => Statement::Inline,
         Place::Blocking => Statement::Blocking,
@@ -99,7 +107,7 @@ fn tell(outcome: &Outcome, grants: &Grants, begun: Instant, span: Option<Span>) 
     if let (Some(bound), Err(error)) = (outcome.exceeded, &outcome.result) {
         bound.exceeded(
             &grants.component,
-            format_args!("a statement was stopped: {error:?}"),
+            format_args!("a statement to the database {database:?} was stopped: {error:?}"),
         );
     }
 }
@@ -110,8 +118,11 @@ impl StoreData {
         (Instant::now(), span)
     }
 
-    fn session(&self, connection: &Resource<GuestConnection>) -> wasmtime::Result<Session> {
-        Ok(self.table.get(connection)?.0.clone())
+    fn connection(
+        &self,
+        connection: &Resource<GuestConnection>,
+    ) -> wasmtime::Result<GuestConnection> {
+        Ok(self.table.get(connection)?.clone())
     }
 }
 
@@ -135,10 +146,10 @@ impl HostConnection for StoreData {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<QueryResult, Error>> {
-        let session = self.session(&connection)?;
+        let GuestConnection { session, database } = self.connection(&connection)?;
         let (begun, span) = self.begin_statement(&statement);
         let outcome = session.execute(statement, parameters).await;
-        tell(&outcome, &self.grants, begun, span);
+        tell(&outcome, &database, &self.grants, begun, span);
         Ok(outcome.result.map(|()| QueryResult {
             columns: outcome.columns,
             rows: outcome.rows,
@@ -149,11 +160,11 @@ impl HostConnection for StoreData {
         &mut self,
         connection: Resource<GuestConnection>,
     ) -> wasmtime::Result<i64> {
-        Ok(self.session(&connection)?.last_insert_rowid())
+        Ok(self.connection(&connection)?.session.last_insert_rowid())
     }
 
     async fn changes(&mut self, connection: Resource<GuestConnection>) -> wasmtime::Result<u64> {
-        Ok(self.session(&connection)?.changes())
+        Ok(self.connection(&connection)?.session.changes())
     }
 
     async fn drop(&mut self, connection: Resource<GuestConnection>) -> wasmtime::Result<()> {
@@ -185,14 +196,15 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Host {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Execution, Error>> {
-        let (session, (begun, span)) = accessor.with(|mut access| {
+        let (connection, (begun, span)) = accessor.with(|mut access| {
             let data = access.get();
-            let session = data.session(&connection)?;
-            wasmtime::error::Ok((session, data.begin_statement(&statement)))
+            let connection = data.connection(&connection)?;
+            wasmtime::error::Ok((connection, data.begin_statement(&statement)))
         })?;
+        let GuestConnection { session, database } = connection;
         let outcome = session.execute(statement, parameters).await;
         accessor.with(|mut access| {
-            tell(&outcome, &access.get().grants, begun, span);
+            tell(&outcome, &database, &access.get().grants, begun, span);
             let rows = StreamReader::new(&mut access, outcome.rows)?;
             let result = outcome.result;
             let result =
@@ -205,15 +217,15 @@ impl<T: Send + 'static> HostConnectionWithStore<T> for Host {
         accessor: &Accessor<T, Self>,
         connection: Resource<GuestConnection>,
     ) -> wasmtime::Result<i64> {
-        let session = accessor.with(|mut access| access.get().session(&connection))?;
-        Ok(session.last_insert_rowid())
+        let connection = accessor.with(|mut access| access.get().connection(&connection))?;
+        Ok(connection.session.last_insert_rowid())
     }
 
     async fn changes_async(
         accessor: &Accessor<T, Self>,
         connection: Resource<GuestConnection>,
     ) -> wasmtime::Result<u64> {
-        let session = accessor.with(|mut access| access.get().session(&connection))?;
-        Ok(session.changes())
+        let connection = accessor.with(|mut access| access.get().connection(&connection))?;
+        Ok(connection.session.changes())
     }
 }

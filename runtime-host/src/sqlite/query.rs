@@ -107,7 +107,7 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
         link.state.note_write();
     }
     if link.state.is_tainted() {
-        // Prepared, it would not be judged again when another guest runs it.
+        // A PRAGMA is judged, and some act, when it is prepared.
         statement.discard();
     }
     let mut exceeded = None;

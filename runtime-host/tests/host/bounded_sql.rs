@@ -107,7 +107,10 @@ fn connections_to_a_database_are_bounded() {
         "{answer}"
     );
     let line = host.logged("see --max-database-connections");
-    assert!(line.contains("hostile"), "{line}");
+    assert!(
+        line.contains("hostile") && line.contains("default"),
+        "{line}"
+    );
     assert_eq!(sql(&host, &["SELECT 1"]), ["1"], "they were given back");
 }
 

@@ -61,7 +61,7 @@ impl Call {
 
     /// Reads the request, its body up to [`MAX_BODY_BYTES`]. The body of a GET is read if its length
     /// is told: otherwise there is none (RFC 9112, 6.3), or one that nothing asks for, and finding out
-    /// costs a sixth of a small request.
+    /// costs about as much as a query (docs/performance.md).
     ///
     /// # Errors
     /// 404 or 405 for what is not in the table of [`access`], 413, 415, or 400 for a body that breaks

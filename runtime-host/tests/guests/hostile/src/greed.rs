@@ -22,29 +22,21 @@ pub async fn hold(query: &str) -> String {
             let held: Vec<_> = (0..number).map(|_| wit_stream::new::<u8>()).collect();
             held.len().to_string()
         }
-        "connections" => {
-            let opening = (0..number).map(|_| Connection::open("default"));
-            let opened = futures::future::join_all(opening).await;
-            let (held, failed): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
-            let why = failed.into_iter().find_map(Result::err);
-            format!("{} {why:?}", held.len())
-        }
-        "transactions" => {
-            let beginning = (0..number).map(|_| begin());
-            let begun = futures::future::join_all(beginning).await;
-            let (held, failed): (Vec<_>, Vec<_>) = begun.into_iter().partition(Result::is_ok);
-            let why = failed.into_iter().find_map(Result::err);
-            format!("{} {why:?}", held.len())
-        }
-        "stores" => {
-            let opening = (0..number).map(|_| Store::open_default());
-            let opened = futures::future::join_all(opening).await;
-            let (held, failed): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
-            let why = failed.into_iter().find_map(Result::err);
-            format!("{} {why:?}", held.len())
-        }
+        "connections" => held((0..number).map(|_| Connection::open("default"))).await,
+        "transactions" => held((0..number).map(|_| begin())).await,
+        "stores" => held((0..number).map(|_| Store::open_default())).await,
         other => format!("unknown: {other}"),
     }
+}
+
+/// How many of these were had at once, and why not more.
+async fn held<T, E: std::fmt::Debug>(
+    getting: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+) -> String {
+    let gotten = futures::future::join_all(getting).await;
+    let (held, failed): (Vec<_>, Vec<_>) = gotten.into_iter().partition(Result::is_ok);
+    let why = failed.into_iter().find_map(Result::err);
+    format!("{} {why:?}", held.len())
 }
 
 /// A connection amid a transaction.
