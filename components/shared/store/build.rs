@@ -10,29 +10,45 @@ use std::{env, fs, io};
 /// The highest: it is compressed once and carried many times.
 const COMPRESSION_LEVEL: u8 = 10;
 
+/// Between migrations, and between a migration's name and its statements (ASCII record and unit
+/// separator).
+const SEPARATORS: (char, char) = ('\u{1e}', '\u{1f}');
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=migrations");
     let mut files: Vec<_> = fs::read_dir("migrations")?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<_>>()?;
     files.sort();
-    let migrations: Vec<(String, Vec<String>)> = files
-        .iter()
-        .map(|file| Ok((name(file), statements(&fs::read_to_string(file)?))))
-        .collect::<io::Result<_>>()?;
-    let text = serde_json::to_vec(&migrations)?;
+    let (record, unit) = SEPARATORS;
+    let mut text = String::new();
+    for file in &files {
+        if !text.is_empty() {
+            text.push(record);
+        }
+        text.push_str(&name(file));
+        for statement in statements(&fs::read_to_string(file)?) {
+            assert!(
+                !statement.contains([record, unit]),
+                "a separator in {file:?}"
+            );
+            text.push(unit);
+            text.push_str(&statement);
+        }
+    }
     let out = env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
     let out = Path::new(&out);
     fs::write(
         out.join("migrations.deflate"),
-        miniz_oxide::deflate::compress_to_vec(&text, COMPRESSION_LEVEL),
+        miniz_oxide::deflate::compress_to_vec(text.as_bytes(), COMPRESSION_LEVEL),
     )?;
     fs::write(
         out.join("migrations.rs"),
         format!(
             "const COUNT: i64 = {};\nconst TEXT_BYTES: usize = {};\n\
+             const RECORD: char = {record:?};\nconst UNIT: char = {unit:?};\n\
              const COMPRESSED: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/migrations.deflate\"));\n",
-            migrations.len(),
+            files.len(),
             text.len(),
         ),
     )

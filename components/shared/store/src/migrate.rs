@@ -2,18 +2,19 @@
 
 use crate::{Database, DatabaseError, StoreError, Value};
 
-// Made by build.rs from migrations/*.sql: how many they are, and their text, compressed.
+// Made by build.rs from migrations/*.sql: how many they are, their text, compressed, and what
+// separates its parts.
 include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The schema version that this code reads and writes.
 pub const SCHEMA_VERSION: i64 = COUNT;
 
-/// Each migration's name and statements, numbered from 1.
-type Migrations = Vec<(String, Vec<String>)>;
-
-fn migrations() -> Result<Migrations, StoreError> {
-    let text = miniz_oxide::inflate::decompress_to_vec_with_limit(COMPRESSED, TEXT_BYTES).ok();
-    text.and_then(|text| serde_json::from_slice(&text).ok())
+/// The migrations, numbered from 1, with [`RECORD`] between them; each is its name and its statements
+/// with [`UNIT`] between them.
+fn migrations() -> Result<String, StoreError> {
+    miniz_oxide::inflate::decompress_to_vec_with_limit(COMPRESSED, TEXT_BYTES)
+        .ok()
+        .and_then(|text| String::from_utf8(text).ok())
         .ok_or_else(|| StoreError::Corrupt {
             column: "migrations",
             value: "the build's own text".to_owned(),
@@ -114,11 +115,12 @@ async fn apply<D: Database>(database: &D) -> Result<(), StoreError> {
             known: SCHEMA_VERSION,
         });
     }
-    for (version, (name, statements)) in (1i64..)
-        .zip(migrations()?)
+    for (version, migration) in (1i64..)
+        .zip(migrations()?.split(RECORD))
         .filter(|(version, _)| *version > found)
     {
-        for statement in &statements {
+        let (name, statements) = migration.split_once(UNIT).unwrap_or((migration, ""));
+        for statement in statements.split(UNIT) {
             database.query(statement, Vec::new()).await?;
         }
         database
@@ -279,8 +281,9 @@ mod tests {
             "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name VARCHAR NOT NULL,
              applied_at INTEGER NOT NULL DEFAULT 0)",
         );
-        for (version, (name, statements)) in (1..).zip(&migrations().unwrap()[..2]) {
-            for statement in statements {
+        for (version, migration) in (1..).zip(migrations().unwrap().split(RECORD).take(2)) {
+            let (name, statements) = migration.split_once(UNIT).unwrap();
+            for statement in statements.split(UNIT) {
                 run(statement);
             }
             run(&format!(
