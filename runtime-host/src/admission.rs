@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::answers::{Form, Problem};
+use crate::answers::Problem;
 use crate::bound::Bound;
 use crate::refusal;
 
@@ -86,7 +86,7 @@ impl Admission {
         }
         tokio::spawn(tokio::time::timeout(REFUSAL_TIMEOUT, async move {
             let _permit = permit;
-            let answer = refusal::bytes(problem, Form::Json);
+            let answer = refusal::answer(problem);
             if stream.write_all(&answer).await.is_err() || stream.shutdown().await.is_err() {
                 return;
             }

@@ -1,13 +1,14 @@
 //! An application put together: its components loaded, composed, compiled and
 //! linked with what each is granted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use wasmtime::Engine;
-use wasmtime::component::Component as Compiled;
+use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::backup;
@@ -17,8 +18,9 @@ use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::granted::Granted;
-use crate::instance::{Grants, InstanceLimits};
+use crate::instance::{Grants, InstanceLimits, StoreData};
 use crate::key_value::{self, KeyValueLimits, Store};
+use crate::linked::{self, Lazy};
 use crate::manifest::{Component, DependencySource, Manifest};
 use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
@@ -39,7 +41,7 @@ pub struct Settings {
     /// Where each key-value store is that there can be.
     pub stores: BTreeMap<String, key_value::Location>,
     /// Compiled components, if they are kept.
-    pub cache: Option<Cache>,
+    pub cache: Option<Arc<Cache>>,
     /// What bounds the instances of each component.
     pub bounds: Bounds,
     /// What bounds each instance.
@@ -100,23 +102,29 @@ impl App {
             .iter()
             .map(|trigger| trigger.component.as_str())
             .collect();
-        let sources = faults.keep(read_sources(manifest, &triggered));
+        let cache = settings.cache.as_deref();
+        let sources = faults.keep(read_sources(manifest, &triggered, cache));
         faults.finish()?;
         let sources = sources.unwrap_or_default();
 
-        let engine = engine(&settings, triggered.len())?;
-        let linker = engine::linker(&engine).map_err(|e| Faults::one(format!("{e:#}")))?;
         let client =
             Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
-        let granting = Granting {
-            values: variables.of_components(manifest)?,
-            databases: used(
+        // The one reserves memory, the other waits for the disk.
+        let (engine, databases) = std::thread::scope(|scope| {
+            let engine = scope.spawn(|| engine(&settings, triggered.len()));
+            let databases = used(
                 manifest,
                 |component| &component.sqlite_databases,
                 &settings.databases,
                 |_, place| Database::prepare(place, &client, settings.sqlite),
-            )?,
+            );
+            (engine.join(), databases)
+        });
+        let engine = engine.map_err(|_| Faults::one("the start of wasmtime failed"))??;
+        let granting = Granting {
+            values: variables.of_components(manifest)?,
+            databases: databases?,
             stores: used(
                 manifest,
                 |component| &component.key_value_stores,
@@ -129,10 +137,13 @@ impl App {
         };
 
         let compiler = Compiler {
-            engine: &engine,
+            linker: engine::linker(&engine)
+                .map(Arc::new)
+                .map_err(|e| Faults::one(format!("{e:#}")))?,
+            engine,
             manifest,
             sources: &sources,
-            cache: settings.cache.as_ref(),
+            cache: settings.cache.as_deref(),
         };
         let wanted: Vec<(&String, &Component)> = manifest
             .components
@@ -147,15 +158,9 @@ impl App {
             let (Some(grants), Some(compiled)) = (grants, faults.keep(compiled)) else {
                 continue;
             };
-            let runner = Runner::new(
-                &linker,
-                &compiled,
-                Arc::new(grants),
-                settings.bounds,
-                settings.threads,
-            )
-            .map_err(|e| Faults::one(format!("component.{id}: {e:#}")));
-            runners.extend(faults.keep(runner).map(|runner| ((*id).clone(), runner)));
+            let grants = Arc::new(grants);
+            let runner = Runner::new(compiled, grants, settings.bounds, settings.threads);
+            runners.insert((*id).clone(), runner);
         }
         let mut collected = grant_faults.collected();
         let schedule = collected.keep(schedule::resolve(manifest, variables, &routes));
@@ -179,6 +184,15 @@ impl App {
             runners,
         };
         faults.finish_with((app, collected))
+    }
+
+    /// Loads the components that nothing has needed yet.
+    pub fn load_rest(&self) {
+        for (id, runner) in &self.runners {
+            if let Err(e) = runner.load() {
+                tracing::error!(component = id, "it cannot be loaded: {e:#}");
+            }
+        }
     }
 
     /// What runs the component `id`, if a trigger names it.
@@ -211,6 +225,7 @@ fn engine(settings: &Settings, components: usize) -> Result<Engine> {
 fn read_sources(
     manifest: &Manifest,
     triggered: &BTreeSet<&str>,
+    cache: Option<&Cache>,
 ) -> Result<BTreeMap<PathBuf, Source>> {
     let mut faults = Collector::default();
     let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
@@ -226,7 +241,7 @@ fn read_sources(
     let wanted: Vec<(PathBuf, bool)> = wanted.into_iter().collect();
     let read = parallel::each(
         &wanted,
-        |(path, _)| Source::read(path),
+        |(path, _)| Source::read(path, cache),
         |_| Err(std::io::Error::other("reading it failed")),
     );
     let mut sources = BTreeMap::new();
@@ -258,15 +273,41 @@ fn dependency_path(manifest: &Manifest, source: &DependencySource) -> (PathBuf, 
 
 /// A component's file.
 struct Source {
-    bytes: Vec<u8>,
-    digest: [u8; 32],
+    path: PathBuf,
+    digest: String,
+    /// Unless an earlier start has read it.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Source {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let bytes = std::fs::read(path)?;
-        let digest = cache::digest(&bytes);
-        Ok(Self { bytes, digest })
+    fn read(path: &Path, cache: Option<&Cache>) -> std::io::Result<Self> {
+        let mut bytes = None;
+        let mut read = || {
+            let read = bytes.insert(std::fs::read(path)?);
+            Ok(cache::digest(read))
+        };
+        let digest = match cache {
+            Some(cache) => cache.digest(path, read)?,
+            None => read()?,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            digest,
+            bytes,
+        })
+    }
+
+    /// The file's content, for which the digest stands.
+    fn content(&self) -> std::io::Result<Cow<'_, [u8]>> {
+        if let Some(bytes) = &self.bytes {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let bytes = std::fs::read(&self.path)?;
+        if cache::digest(&bytes) != self.digest {
+            let why = format!("{} is being changed; start again", self.path.display());
+            return Err(std::io::Error::other(why));
+        }
+        Ok(Cow::Owned(bytes))
     }
 }
 
@@ -399,9 +440,10 @@ fn used<T, L: Clone>(
     faults.finish_with(used)
 }
 
-/// Composes and compiles components, or finds them compiled.
+/// Composes, compiles and links components, or finds that it was done.
 struct Compiler<'a> {
-    engine: &'a Engine,
+    engine: Engine,
+    linker: Arc<Linker<StoreData>>,
     manifest: &'a Manifest,
     sources: &'a BTreeMap<PathBuf, Source>,
     cache: Option<&'a Cache>,
@@ -409,7 +451,7 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     /// All of `components`, in their order, several at a time.
-    fn compile_all(&self, components: &[(&String, &Component)]) -> Vec<Result<Compiled>> {
+    fn compile_all(&self, components: &[(&String, &Component)]) -> Vec<Result<Lazy>> {
         parallel::each(
             components,
             |(id, component)| self.compile(id, component),
@@ -417,53 +459,75 @@ impl Compiler<'_> {
         )
     }
 
-    fn compile(&self, id: &str, component: &Component) -> Result<Compiled> {
-        let compose = || -> anyhow::Result<Vec<u8>> {
-            let bytes = |path: &PathBuf| {
-                let source = self.sources.get(path);
-                source
-                    .map(|source| source.bytes.clone())
-                    .unwrap_or_default()
-            };
-            let dependencies = component
-                .dependencies
-                .iter()
-                .map(|dependency| {
-                    let (path, _) = dependency_path(self.manifest, &dependency.source);
-                    (dependency, bytes(&path))
-                })
-                .collect();
-            Ok(compose::compose(
-                id,
-                bytes(&component.source),
-                dependencies,
-                !component.environment.is_empty(),
-            )?)
-        };
-        let compiled = match self.cache {
-            Some(cache) => cache
-                .component(self.engine, &self.fingerprint(id, component), compose)
-                .map(|(compiled, cached)| {
-                    tracing::debug!(component = id, cached, "compiled");
-                    compiled
-                }),
-            None => compose().and_then(|wasm| Ok(Compiled::new(self.engine, &wasm)?)),
-        };
-        compiled.map_err(|e| match e.downcast_ref::<ComposeError>() {
+    fn compile(&self, id: &str, component: &Component) -> Result<Lazy> {
+        let cannot_run = |e: anyhow::Error| match e.downcast_ref::<ComposeError>() {
             Some(e) => Faults::one(format!("component.{id}: {e}")),
             None => Faults::one(format!(
                 "component.{id}: {} is not a component that can be run: {e:#}",
                 component.source.display()
             )),
-        })
+        };
+        let kept = self.cache.map(|cache| {
+            let (kept, is_found) = cache.find(&self.engine, &self.fingerprint(id, component));
+            tracing::debug!(component = id, is_found, "looked for in the cache");
+            (kept, is_found)
+        });
+        let kept = match kept {
+            Some((kept, true)) => kept,
+            kept => {
+                let compiled = self
+                    .compose(id, component)
+                    .and_then(|wasm| Ok(Compiled::new(&self.engine, &wasm)?))
+                    .map_err(cannot_run)?;
+                let linked = linked::link(&self.linker, &compiled)
+                    .map_err(|e| Faults::one(format!("component.{id}: {e:#}")))?;
+                // Only what can be linked is kept, so that no later start has to try.
+                let Some((kept, _)) = kept else {
+                    return Ok(Lazy::ready(linked));
+                };
+                let code = compiled.serialize().map_err(|e| cannot_run(e.into()))?;
+                if !kept.write(&code) {
+                    return Ok(Lazy::ready(linked));
+                }
+                kept
+            }
+        };
+        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+        Ok(Lazy::later(move || {
+            linked::link(&linker, &kept.load(&engine)?)
+        }))
+    }
+
+    fn compose(&self, id: &str, component: &Component) -> anyhow::Result<Vec<u8>> {
+        let bytes = |path: &PathBuf| match self.sources.get(path) {
+            Some(source) => source.content().map(Cow::into_owned),
+            None => Ok(Vec::new()),
+        };
+        let dependencies = component
+            .dependencies
+            .iter()
+            .map(|dependency| {
+                let (path, _) = dependency_path(self.manifest, &dependency.source);
+                Ok((dependency, bytes(&path)?))
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(compose::compose(
+            id,
+            bytes(&component.source)?,
+            dependencies,
+            !component.environment.is_empty(),
+        )?)
     }
 
     /// Everything that the composed component depends on.
     fn fingerprint(&self, id: &str, component: &Component) -> Fingerprint {
         let mut fingerprint = Fingerprint::new();
         let add_file = |fingerprint: &mut Fingerprint, path: &PathBuf| {
-            let digest = self.sources.get(path).map(|source| source.digest);
-            fingerprint.add(&digest.unwrap_or_default());
+            let digest = self
+                .sources
+                .get(path)
+                .map(|source| source.digest.as_bytes());
+            fingerprint.add(digest.unwrap_or_default());
         };
         fingerprint.add(id.as_bytes());
         fingerprint.add(&[u8::from(!component.environment.is_empty())]);

@@ -13,21 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use http::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use wasmtime::component::{Component, GuestTaskId, Linker};
+use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{
     ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ShouldAccept,
     WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::p3::bindings::{ServicePre, http::types::ErrorCode};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 use crate::bound::{self, Bound};
 use crate::instance::{Grants, StoreData};
+use crate::linked::Lazy;
 use crate::metrics::{self, Live, Stopped};
 use crate::request_id::RequestId;
 use crate::shards;
@@ -78,42 +78,38 @@ pub enum Failure {
 pub struct Runner {
     /// One for each place of [`shards`], with instances that stay there.
     handlers: Vec<ProxyHandler<Factory>>,
+    component: Arc<Lazy>,
     permits: Arc<Semaphore>,
     bounds: Bounds,
 }
 
 impl Runner {
-    /// Links `component` with what the host offers, for so many threads that
-    /// serve.
-    ///
-    /// # Errors
-    ///
-    /// It imports what this host does not have, or does not export
-    /// `wasi:http/handler`.
-    pub fn new(
-        linker: &Linker<StoreData>,
-        component: &Component,
-        grants: Arc<Grants>,
-        bounds: Bounds,
-        threads: usize,
-    ) -> anyhow::Result<Self> {
-        let instance = linker.instantiate_pre(component)?;
-        let pre = ServicePre::new(instance)
-            .map_err(anyhow::Error::from)
-            .context("it is not a service for WASI 0.3 HTTP (wasi:http/handler@0.3.0)")?;
+    /// Runs `component` for so many threads that serve.
+    pub fn new(component: Lazy, grants: Arc<Grants>, bounds: Bounds, threads: usize) -> Self {
+        let component = Arc::new(component);
         let handlers = (0..shards::places(threads)).map(|_| {
             ProxyHandler::new(Factory {
-                pre: pre.clone(),
+                component: Arc::clone(&component),
                 grants: Arc::clone(&grants),
                 bounds,
                 turn: Arc::new(Semaphore::new(TURNS)),
             })
         });
-        Ok(Self {
+        Self {
             handlers: handlers.collect(),
+            component,
             permits: Arc::new(Semaphore::new(bounds.instances)),
             bounds,
-        })
+        }
+    }
+
+    /// Loads the component, unless it is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be loaded; each request tries again.
+    pub fn load(&self) -> anyhow::Result<()> {
+        self.component.get().map(drop)
     }
 
     /// The component's answer to `request`.
@@ -223,7 +219,7 @@ pub struct RequestNote {
 
 /// Makes the instances of one component on one thread.
 struct Factory {
-    pre: ServicePre<StoreData>,
+    component: Arc<Lazy>,
     grants: Arc<Grants>,
     bounds: Bounds,
     /// Whose request is begun.
@@ -237,14 +233,18 @@ impl HandlerState for Factory {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
         let begun = Instant::now();
+        let linked = self.component.get().map_err(|e| {
+            self.grants.metrics.start_failed();
+            wasmtime::Error::from_anyhow(e)
+        })?;
         let data = StoreData::new(Arc::clone(&self.grants));
         let idle = IdleSessions {
             sessions: Arc::clone(&data.sessions),
             component: Arc::clone(&self.grants.component),
         };
-        let mut store = Store::new(self.pre.engine(), data);
+        let mut store = Store::new(linked.engine(), data);
         StoreData::bound(&mut store);
-        let service = self.pre.instantiate_async(&mut store).await;
+        let service = linked.instantiate_async(&mut store).await;
         let service = service.inspect_err(|_| self.grants.metrics.start_failed())?;
         let note = Arc::new(WorkerNote::default());
         Ok(Instance {

@@ -33,6 +33,7 @@ mod instance;
 mod interval;
 mod key_value;
 mod limits;
+mod linked;
 mod log_writer;
 mod logging;
 pub mod manifest;

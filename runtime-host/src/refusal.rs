@@ -19,15 +19,24 @@ use tokio::time::Sleep;
 use crate::answers::{Form, Problem};
 use crate::bound::Bound;
 use crate::connection::Requests;
+use crate::metrics;
+use crate::request_id::{RequestId, X_REQUEST_ID};
 
 /// How long a client that is refused may go on to send.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// `problem` as the bytes of an answer that is the connection's last.
-pub fn bytes(problem: Problem, form: Form) -> Bytes {
-    let (status, headers, body) = problem.parts(form);
+/// The bytes that tell of `problem`, the last of a connection. It is counted,
+/// and has an id like any other answer.
+pub fn answer(problem: Problem) -> Bytes {
+    let (status, headers, body) = problem.parts(Form::Json);
+    let id = RequestId::next();
+    metrics::refused(status);
+    tracing::debug!(request_id = %id, status = status.as_u16(), "what is no request is refused");
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
+    let mut text = format!(
+        "HTTP/1.1 {} {reason}\r\n{X_REQUEST_ID}: {id}\r\n",
+        status.as_u16()
+    );
     for (name, value) in &headers {
         if !matches!(name.as_str(), "connection" | "content-length") {
             text.push_str(&format!(
@@ -111,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
 
     fn refuse(&mut self, problem: Problem) {
         self.refusal = Some(Refusal {
-            unwritten: bytes(problem, Form::Json),
+            unwritten: answer(problem),
             lingering: None,
         });
     }

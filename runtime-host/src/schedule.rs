@@ -23,11 +23,12 @@ use crate::headers;
 use crate::interval;
 use crate::manifest::{Manifest, ScheduledCall};
 use crate::metrics;
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::routes::Routes;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::template::Template;
+use crate::trace::Span;
 use crate::trouble::Trouble;
 use crate::variables::Variables;
 
@@ -183,17 +184,19 @@ impl Call {
                         );
                     }
                 }
-                Err(Failed { status, what }) => match trouble.another(Instant::now()) {
+                Err(Failed { id, status, what }) => match trouble.another(Instant::now()) {
                     Some(1) if trouble.is_first() => tracing::warn!(
                         component,
                         path,
                         status = status.as_u16(),
+                        request_id = %id,
                         "a scheduled call failed: {what}"
                     ),
                     Some(since) => tracing::warn!(
                         component,
                         path,
                         status = status.as_u16(),
+                        request_id = %id,
                         "a scheduled call goes on failing, {since} times since the last such line"
                     ),
                     None => {}
@@ -203,21 +206,29 @@ impl Call {
     }
 
     async fn once(&self, app: &App) -> Result<(), Failed> {
-        let response = self.send(app).await;
+        let id = RequestId::next();
+        let method = metrics::Method::of(&self.method);
+        let span = Span::of_request(method, self.path.path(), &self.headers);
+        let response = self.send(app, id, span.clone()).await;
         let status = response.status();
-        let (kept, whole) = read(response.into_body()).await;
-        let broken = whole.err().map(|e| format!(" and broke off: {e}"));
+        let (kept, read) = read(response.into_body()).await;
+        if let Some(span) = span {
+            let bytes = *read.as_ref().unwrap_or(&0);
+            span.answered(&id, Some(status.as_u16()), bytes);
+        }
+        let broken = read.err().map(|e| format!(" and broke off: {e}"));
         if broken.is_none() && status.as_u16() < 400 {
             return Ok(());
         }
         let excerpt = self.excerpt(&String::from_utf8_lossy(&kept));
         Err(Failed {
+            id,
             status,
             what: format!("it answered {excerpt:?}{}", broken.unwrap_or_default()),
         })
     }
 
-    async fn send(&self, app: &App) -> http::Response<WasiBody> {
+    async fn send(&self, app: &App, id: RequestId, span: Option<Span>) -> http::Response<WasiBody> {
         let found = app.routes.find(self.path.path());
         let runner = app.runner(&self.component);
         let (Some(found), Some(runner)) = (found, runner) else {
@@ -228,10 +239,15 @@ impl Call {
         head.uri = self.path.clone().into();
         head.headers = self.headers.clone();
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        match headers::prepare(&mut head, &found, nobody, Scheme::HTTP) {
-            Ok(()) => server::deliver(runner, RequestId::next(), None, head, Bytes::new()).await,
-            Err(why) => Problem::BadRequest(why).response(Form::Json),
+        if let Err(why) = headers::prepare(&mut head, &found, nobody, Scheme::HTTP) {
+            return Problem::BadRequest(why).response(Form::Json);
         }
+        head.headers.insert(X_REQUEST_ID, id.header());
+        if let Some(span) = &span {
+            let method = metrics::Method::of(&self.method);
+            span.routed(method, self.path.path(), &self.component, &mut head.headers);
+        }
+        server::deliver(runner, id, span, head, Bytes::new()).await
     }
 
     /// The beginning of `body`, without what must not be logged.
@@ -247,24 +263,27 @@ impl Call {
 
 /// A call that failed.
 struct Failed {
+    id: RequestId,
     status: StatusCode,
     what: String,
 }
 
-/// Reads to the end, keeping the beginning.
-async fn read(mut body: WasiBody) -> (Vec<u8>, Result<(), wasmtime_wasi_http::Error>) {
+/// Reads to the end, keeping the beginning, and counts the bytes.
+async fn read(mut body: WasiBody) -> (Vec<u8>, Result<u64, wasmtime_wasi_http::Error>) {
     let mut kept = Vec::new();
+    let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {
                 let data = frame.into_data().unwrap_or_default();
+                bytes += data.len() as u64;
                 let room = KEPT_BYTES.saturating_sub(kept.len());
                 kept.extend_from_slice(data.get(..room).unwrap_or(&data));
             }
             Err(e) => return (kept, Err(e)),
         }
     }
-    (kept, Ok(()))
+    (kept, Ok(bytes))
 }
 
 #[cfg(test)]

@@ -77,11 +77,9 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         None
     };
     variables.generate(&manifest.host.generated_variables)?;
-    let loading = load(
-        Arc::clone(&manifest),
-        variables,
-        settings(&args, &manifest)?,
-    );
+    let settings = settings(&args, &manifest)?;
+    let cache = settings.cache.clone();
+    let loading = load(Arc::clone(&manifest), variables, settings);
     let app = tokio::select! {
         app = loading => app?,
         () = signals.next() => return Ok(()),
@@ -110,7 +108,14 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     if let Some((_, access)) = &devnet {
         access.print();
     }
+    let app = Arc::clone(&site.app);
     let mut serving = tokio::spawn(run(listener, site, renewing));
+    tokio::task::spawn_blocking(move || {
+        app.load_rest();
+        if let Some(cache) = cache {
+            cache.tidy();
+        }
+    });
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await;
     }
@@ -277,7 +282,7 @@ fn settings(args: &Up, manifest: &Manifest) -> Result<Settings> {
     };
     let cache = match directory.as_deref().map(Cache::open) {
         None => None,
-        Some(Ok(cache)) => Some(cache),
+        Some(Ok(cache)) => Some(Arc::new(cache)),
         Some(Err(e)) if args.cache_dir.is_some() => {
             return Err(Faults::one(format!("--cache-dir: {e}")));
         }

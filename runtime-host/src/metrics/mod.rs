@@ -17,6 +17,7 @@ pub use route::{Method, Route};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -43,6 +44,7 @@ struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_opened: IntCounter,
+    refused: IntCounterVec,
     instances: IntGaugeVec,
     instances_started: IntCounterVec,
     instances_failed: IntCounterVec,
@@ -138,6 +140,11 @@ impl Metrics {
             ),
             connections: new.gauge("http_connections", "Open connections of clients."),
             connections_opened: new.counter("http_connections_total", "Connections of clients."),
+            refused: new.counters(
+                "http_refusals_total",
+                "Answers to what was not read as a request, and to connections that are too many.",
+                &["status"],
+            ),
             instances: new.gauges("instances", "Instances that exist.", &["component"]),
             instances_started: new.counters(
                 "instances_started_total",
@@ -253,6 +260,11 @@ fn outcome(good: bool) -> &'static str {
 /// The bound that the flag `bound` sets was hit.
 pub fn bound_hit(bound: &'static str) {
     METRICS.bounds.with_label_values(&[bound]).inc();
+}
+
+/// Something was refused with `status` before it was a request.
+pub fn refused(status: StatusCode) {
+    METRICS.refused.with_label_values(&[status.as_str()]).inc();
 }
 
 /// TLS keys were read, good ones or not.

@@ -32,6 +32,7 @@ fn last_answer(host: &Host, bytes: &[u8]) -> Answer {
     client.write(bytes);
     let answer = client.read();
     assert_eq!(answer.headers["connection"], "close");
+    assert_eq!(answer.headers["x-request-id"].len(), 16);
     assert!(client.try_read().is_none(), "nothing comes after it");
     answer
 }

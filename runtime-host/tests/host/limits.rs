@@ -121,20 +121,40 @@ fn output_is_logged_with_the_component_s_name() {
 fn compiled_components_are_kept() {
     let app = Application::probe("");
     let cache = app.path().join("cache");
-    let start = |arguments: &[&str]| {
+    let start = || {
         crate::process::Host::start(
             app.command()
                 .args(["--cache-dir", cache.to_str().unwrap()])
-                .args(arguments)
                 .env("RUST_LOG", "debug"),
         )
     };
-    let first = start(&[]);
-    assert!(first.logged("compiled component=").contains("cached=false"));
-    let files = || std::fs::read_dir(&cache).unwrap().count();
-    assert_eq!(files(), 1);
-    let second = start(&[]);
-    assert!(second.logged("compiled component=").contains("cached=true"));
-    assert_eq!(second.get("/count").body, "1");
-    assert_eq!(files(), 1);
+    let files = || -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(&cache).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|e| e == "cwasm"))
+            .collect()
+    };
+    let first = start();
+    let line = first.logged("looked for in the cache");
+    assert!(line.contains("is_found=false"), "{line}");
+    let made = files();
+    assert_eq!(made.len(), 1);
+    // The next start finds it, and so does one that finds nothing out anew.
+    for _ in 0..2 {
+        let next = start();
+        let line = next.logged("looked for in the cache");
+        assert!(line.contains("is_found=true"), "{line}");
+        assert_eq!(next.get("/count").body, "1");
+    }
+    assert_eq!(files(), made);
+
+    let mut bytes = std::fs::read(&made[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&made[0], bytes).unwrap();
+    let mended = start();
+    mended.logged("is unusable: it is damaged");
+    assert_eq!(mended.get("/count").body, "1");
+    assert_eq!(files(), made);
 }

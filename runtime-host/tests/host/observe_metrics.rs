@@ -196,6 +196,24 @@ fn a_queue_and_what_leaves_it_is_counted() {
 }
 
 #[test]
+fn what_is_refused_before_it_is_a_request_is_counted_by_status() {
+    let app = Application::probe("");
+    let host = app.start(&["--max-request-head", "8192"]);
+    for head in ["this is not HTTP", &"x".repeat(10_000)] {
+        let mut client = client::Client::connect(host.address);
+        client.write(format!("{head}\r\n\r\n").as_bytes());
+        client.read();
+    }
+    scrape_until(
+        &host,
+        &[
+            r#"runtime_host_http_refusals_total{status="400"} 1"#,
+            r#"runtime_host_http_refusals_total{status="431"} 1"#,
+        ],
+    );
+}
+
+#[test]
 fn backups_and_scheduled_calls_are_counted() {
     let app = Application::new(
         "[application.tool.runtime-host]\nbackups = { every_seconds = 3600, keep = 2 }\n\

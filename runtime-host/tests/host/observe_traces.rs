@@ -115,6 +115,39 @@ fn a_trace_goes_through_the_host_to_what_the_component_asks() {
 }
 
 #[test]
+fn a_scheduled_call_has_a_trace_and_an_id_of_its_own() {
+    let collector = TraceCollector::start();
+    let upstream = Upstream::answering("hello");
+    let app = Application::probe(&format!(
+        "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\n\
+         [component.probe.tool.runtime-host]\n\
+         schedule = [{{ path = \"/forward?{}\", every_seconds = 3600 }}]\n",
+        upstream.address
+    ));
+    let _host = Host::start(&mut traced(&app, &collector));
+    let server = collector.find(kind(SpanKind::Server));
+    assert_eq!(server.span.name, "GET /forward");
+    assert_eq!(server.parent(), "");
+    for (name, value) in [
+        ("component", "probe"),
+        ("http.response.status_code", "200"),
+        ("http.response.body.size", "5"),
+    ] {
+        assert_eq!(server.attribute(name).as_deref(), Some(value), "{name}");
+    }
+    // The component was told of both.
+    let seen = upstream.next_request().to_ascii_lowercase();
+    let (_, body) = seen.split_once("\r\n\r\n").unwrap();
+    let id = server.attribute("request.id").unwrap();
+    for told in [
+        format!("x-request-id: {id}"),
+        format!("traceparent: 00-{}-{}-01", server.trace_id(), server.id()),
+    ] {
+        assert!(body.contains(&told), "{told} in {body}");
+    }
+}
+
+#[test]
 fn a_component_s_own_trace_is_left_alone_and_failures_are_marked() {
     let collector = TraceCollector::start();
     let upstream = Upstream::start(|_, stream| {

@@ -147,6 +147,7 @@ fn failures_are_logged_once_and_so_is_their_end() {
         "component=\"probe\"",
         "path=\"/forward/tick?",
         "status=500",
+        "request_id=",
         r#""boom [hidden] boom""#,
     ] {
         assert!(line.contains(needle), "{needle} in {line}");

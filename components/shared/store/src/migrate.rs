@@ -21,6 +21,11 @@ fn migrations() -> Result<String, StoreError> {
         })
 }
 
+fn name_and_statements(migration: &str) -> (&str, impl Iterator<Item = &str>) {
+    let (name, statements) = migration.split_once(UNIT).unwrap_or((migration, ""));
+    (name, statements.split(UNIT))
+}
+
 /// How often a lock of another process is waited out, each wait being the database's own
 /// busy time-out (at least one try's worth of work elsewhere).
 const LOCK_ATTEMPTS: u32 = 40;
@@ -119,8 +124,8 @@ async fn apply<D: Database>(database: &D) -> Result<(), StoreError> {
         .zip(migrations()?.split(RECORD))
         .filter(|(version, _)| *version > found)
     {
-        let (name, statements) = migration.split_once(UNIT).unwrap_or((migration, ""));
-        for statement in statements.split(UNIT) {
+        let (name, statements) = name_and_statements(migration);
+        for statement in statements {
             database.query(statement, Vec::new()).await?;
         }
         database
@@ -220,7 +225,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let database = NativeDatabase::open(file.path()).unwrap();
         let run = |sql: &str| block_on(database.query(sql, vec![])).unwrap();
-        for statement in &migrations().unwrap()[0].1 {
+        let migrations = migrations().unwrap();
+        let (_, statements) = name_and_statements(migrations.split(RECORD).next().unwrap());
+        for statement in statements {
             run(statement);
         }
         run(
@@ -282,8 +289,8 @@ mod tests {
              applied_at INTEGER NOT NULL DEFAULT 0)",
         );
         for (version, migration) in (1..).zip(migrations().unwrap().split(RECORD).take(2)) {
-            let (name, statements) = migration.split_once(UNIT).unwrap();
-            for statement in statements.split(UNIT) {
+            let (name, statements) = name_and_statements(migration);
+            for statement in statements {
                 run(statement);
             }
             run(&format!(

@@ -7,16 +7,26 @@
 //! why the directory must be the user's own, closed to others, and why each file
 //! carries a digest of its content.
 
+mod known;
+mod old;
+
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Bytes of a SHA-256.
-const DIGEST_BYTES: usize = 32;
+use known::Known;
+
+/// The file of what is known of other files.
+const KNOWN: &str = "known.json";
+/// What is known of a compiled component whose checksum is right.
+const WHOLE: &str = "whole";
 /// Bytes of the checksum at the end of each file.
 const CHECKSUM_BYTES: usize = 4;
 /// Bytes that are read at once to be summed, few enough to stay in the cache of
@@ -27,6 +37,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
+    known: Known,
+    /// The files of this start.
+    used: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Cache {
@@ -44,6 +57,8 @@ impl Cache {
         check_private(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
+            known: Known::load(directory.join(KNOWN)),
+            used: Mutex::default(),
         })
     }
 
@@ -59,72 +74,108 @@ impl Cache {
             .map(|base| base.join("runtime-host"))
     }
 
-    /// The compiled form of what `compose` gives, and whether it was found in
-    /// the cache. `inputs` tells everything that `compose` depends on.
-    ///
-    /// A file that is missing, damaged or of another engine is replaced; a
-    /// cache that cannot be written is only logged.
+    /// The digest of the file at `path`, which `read` finds out unless an earlier
+    /// start did and it has not changed since.
     ///
     /// # Errors
     ///
-    /// That of `compose`, or what it gives does not compile.
-    pub fn component(
+    /// There is no such file, or that of `read`.
+    pub fn digest(
         &self,
-        engine: &Engine,
-        inputs: &Fingerprint,
-        compose: impl FnOnce() -> anyhow::Result<Vec<u8>>,
-    ) -> anyhow::Result<(Component, bool)> {
-        let path = self
-            .directory
-            .join(format!("{}.cwasm", key(engine, inputs)));
-        match self.read(engine, &path) {
-            Ok(Some(component)) => return Ok((component, true)),
-            Ok(None) => {}
-            Err(e) => tracing::warn!(
-                "compiling anew, since {} is unusable: {e:#}",
-                path.display()
-            ),
-        }
-        let compiled = engine.precompile_component(&compose()?)?;
-        match self.write(&path, &compiled) {
-            Ok(()) => Ok((map(engine, &path)?, false)),
+        path: &Path,
+        read: impl FnOnce() -> io::Result<String>,
+    ) -> io::Result<String> {
+        self.known.digest(path, read)
+    }
+
+    /// The file for what `inputs` tell of, compiled by `engine`, and whether it is
+    /// there. One that is damaged or that others could have written is not.
+    pub fn find(&self, engine: &Engine, inputs: &Fingerprint) -> (Kept, bool) {
+        let name = format!("{}.cwasm", key(engine, inputs));
+        let path = self.directory.join(name);
+        self.used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(path.clone());
+        let summed = || match is_whole(std::fs::File::open(&path)?)? {
+            true => Ok(WHOLE.to_owned()),
+            false => Err(io::Error::other("it is damaged")),
+        };
+        let whole = self.known.digest(&path, summed);
+        let is_found = match whole.and_then(|_| check_private(&path)) {
+            Ok(()) => true,
             Err(e) => {
-                tracing::warn!("cannot keep {}: {e}", path.display());
-                Ok((deserialize(engine, &compiled)?, false))
+                if e.kind() != io::ErrorKind::NotFound {
+                    let path = path.display();
+                    tracing::warn!("compiling anew, since {path} is unusable: {e}");
+                }
+                false
             }
-        }
+        };
+        (Kept(path), is_found)
     }
 
-    fn read(&self, engine: &Engine, path: &Path) -> anyhow::Result<Option<Component>> {
-        match std::fs::File::open(path) {
-            Ok(file) => {
-                check_private(path)?;
-                anyhow::ensure!(is_whole(file)?, "it is damaged");
-                map(engine, path).map(Some)
+    /// After a start: keeps what it has learned for the next one, and removes what
+    /// no start has needed for long.
+    pub fn tidy(&self) {
+        if let Some(news) = self.known.news() {
+            let file = self.known.file();
+            if let Err(e) = replace(file, &[&news]) {
+                tracing::debug!("cannot keep {}: {e}", file.display());
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e.into()),
         }
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        old::remove(&self.directory, &used);
+    }
+}
+
+/// A file of the cache.
+#[derive(Debug)]
+pub struct Kept(PathBuf);
+
+impl Kept {
+    /// The compiled component in it.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, others could have written it, or it is of another engine.
+    pub fn load(&self, engine: &Engine) -> anyhow::Result<Component> {
+        check_private(&self.0)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| map(engine, &self.0))
+            .with_context(|| format!("{} is unusable", self.0.display()))
     }
 
-    /// Writes under another name first, so that a reader sees all or nothing.
-    fn write(&self, path: &Path, compiled: &[u8]) -> io::Result<()> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&temporary).and_then(|mut file| {
-            file.write_all(compiled)?;
-            file.write_all(&crc32fast::hash(compiled).to_le_bytes())?;
-            file.sync_data()?;
-            std::fs::rename(&temporary, path)
-        });
-        if written.is_err() {
-            let _ = std::fs::remove_file(&temporary);
+    /// Writes a compiled component with its checksum; tells whether that worked,
+    /// and otherwise the log.
+    pub fn write(&self, compiled: &[u8]) -> bool {
+        let checksum = crc32fast::hash(compiled).to_le_bytes();
+        let written = replace(&self.0, &[compiled, &checksum]);
+        if let Err(e) = &written {
+            tracing::warn!("cannot keep {}: {e}", self.0.display());
         }
-        written
+        written.is_ok()
     }
+}
+
+/// Writes under another name first, so that a reader sees all or nothing.
+fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&temporary).and_then(|mut file| {
+        for part in parts {
+            file.write_all(part)?;
+        }
+        file.sync_data()?;
+        std::fs::rename(&temporary, path)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Whether the checksum at the end is that of what is before it.
@@ -177,8 +228,8 @@ impl Fingerprint {
 }
 
 /// The digest of a file's content.
-pub fn digest(bytes: &[u8]) -> [u8; DIGEST_BYTES] {
-    Sha256::digest(bytes).into()
+pub fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The name of the file for `inputs` compiled by `engine`.
@@ -224,15 +275,6 @@ fn check_private(_: &Path) -> io::Result<()> {
 
 #[allow(
     unsafe_code,
-    reason = "wasmtime offers native code from bytes only as unsafe"
-)]
-fn deserialize(engine: &Engine, compiled: &[u8]) -> anyhow::Result<Component> {
-    // SAFETY: `compiled` was made by `precompile_component` just now.
-    Ok(unsafe { Component::deserialize(engine, compiled) }?)
-}
-
-#[allow(
-    unsafe_code,
     reason = "wasmtime offers native code from files only as unsafe"
 )]
 fn map(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
@@ -248,13 +290,15 @@ fn map(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
 mod tests {
     use super::*;
 
-    /// Whether it was found.
+    /// Whether it was found; kept and loaded it is in any case.
     fn component(cache: &Cache, engine: &Engine) -> bool {
-        let compose = || Ok(wat::parse_bytes(b"(component)")?.into_owned());
-        let (_, found) = cache
-            .component(engine, &Fingerprint::new(), compose)
-            .unwrap();
-        found
+        let (kept, is_found) = cache.find(engine, &Fingerprint::new());
+        if !is_found {
+            let wasm = wat::parse_bytes(b"(component)").unwrap();
+            assert!(kept.write(&engine.precompile_component(&wasm).unwrap()));
+        }
+        kept.load(engine).unwrap();
+        is_found
     }
 
     fn only_file(directory: &Path) -> PathBuf {
