@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answers::Problem;
 use crate::bound::Bound;
+use crate::metrics;
 use crate::refusal;
 
 /// Connections that are refused at once; of more, nobody is told why.
@@ -78,6 +79,7 @@ impl Admission {
     /// Closes `stream`, telling the client of `problem` unless it would have to
     /// be told in TLS, or too many are being told.
     pub fn refuse(&self, mut stream: TcpStream, problem: Problem, tls: bool) {
+        metrics::refused(problem.status());
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
             return;
         };

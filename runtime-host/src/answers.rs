@@ -207,6 +207,11 @@ impl Problem {
         }
     }
 
+    /// Its status.
+    pub fn status(self) -> StatusCode {
+        self.row().status
+    }
+
     /// As a response with a JSON body.
     pub fn response(self, form: Form) -> Response<WasiBody> {
         let (status, headers, body) = self.parts(form);

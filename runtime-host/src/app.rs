@@ -1,10 +1,9 @@
 //! An application put together: its components loaded, composed, compiled and
 //! linked with what each is granted.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 use wasmtime::Engine;
@@ -12,15 +11,15 @@ use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::backup;
-use crate::cache::{self, Cache, Fingerprint};
-use crate::compose::{self, ComposeError};
+use crate::cache::{self, Cache, Fingerprint, Found};
+use crate::compose;
 use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::granted::Granted;
 use crate::instance::{Grants, InstanceLimits, StoreData};
 use crate::key_value::{self, KeyValueLimits, Store};
-use crate::linked::{self, Lazy};
+use crate::linked::{self, Lazy, Linked};
 use crate::manifest::{Component, DependencySource, Manifest};
 use crate::metrics;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
@@ -107,6 +106,7 @@ impl App {
         faults.finish()?;
         let sources = sources.unwrap_or_default();
 
+        let values = variables.of_components(manifest)?;
         let client =
             Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
         let client = Arc::new(client);
@@ -123,7 +123,7 @@ impl App {
         });
         let engine = engine.map_err(|_| Faults::one("the start of wasmtime failed"))??;
         let granting = Granting {
-            values: variables.of_components(manifest)?,
+            values,
             databases: databases?,
             stores: used(
                 manifest,
@@ -144,6 +144,7 @@ impl App {
             manifest,
             sources: &sources,
             cache: settings.cache.as_deref(),
+            bounds: format!("memory of {} bytes", settings.instance.memory_bytes),
         };
         let wanted: Vec<(&String, &Component)> = manifest
             .components
@@ -187,12 +188,20 @@ impl App {
     }
 
     /// Loads the components that nothing has needed yet.
-    pub fn load_rest(&self) {
+    ///
+    /// # Errors
+    ///
+    /// Those that cannot be; the log tells of them, too, and their requests try
+    /// again.
+    pub fn load_rest(&self) -> Result<()> {
+        let mut faults = Collector::default();
         for (id, runner) in &self.runners {
             if let Err(e) = runner.load() {
                 tracing::error!(component = id, "it cannot be loaded: {e:#}");
+                faults.push(format!("component.{id}: {e:#}"));
             }
         }
+        faults.finish()
     }
 
     /// What runs the component `id`, if a trigger names it.
@@ -275,17 +284,14 @@ fn dependency_path(manifest: &Manifest, source: &DependencySource) -> (PathBuf, 
 struct Source {
     path: PathBuf,
     digest: String,
-    /// Unless an earlier start has read it.
-    bytes: Option<Vec<u8>>,
+    /// Only once it is read, unless an earlier start has found out the digest.
+    bytes: OnceLock<Vec<u8>>,
 }
 
 impl Source {
     fn read(path: &Path, cache: Option<&Cache>) -> std::io::Result<Self> {
-        let mut bytes = None;
-        let mut read = || {
-            let read = bytes.insert(std::fs::read(path)?);
-            Ok(cache::digest(read))
-        };
+        let bytes = OnceLock::new();
+        let read = || std::fs::read(path).map(|read| cache::digest(bytes.get_or_init(|| read)));
         let digest = match cache {
             Some(cache) => cache.digest(path, read)?,
             None => read()?,
@@ -298,16 +304,19 @@ impl Source {
     }
 
     /// The file's content, for which the digest stands.
-    fn content(&self) -> std::io::Result<Cow<'_, [u8]>> {
-        if let Some(bytes) = &self.bytes {
-            return Ok(Cow::Borrowed(bytes));
+    fn content(&self) -> Result<&[u8]> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes);
         }
-        let bytes = std::fs::read(&self.path)?;
+        let path = self.path.display();
+        let bytes = std::fs::read(&self.path)
+            .map_err(|e| Faults::one(format!("cannot read {path}: {e}")))?;
         if cache::digest(&bytes) != self.digest {
-            let why = format!("{} is being changed; start again", self.path.display());
-            return Err(std::io::Error::other(why));
+            return Err(Faults::one(format!(
+                "{path} was changed during the start; start again"
+            )));
         }
-        Ok(Cow::Owned(bytes))
+        Ok(self.bytes.get_or_init(|| bytes))
     }
 }
 
@@ -447,6 +456,8 @@ struct Compiler<'a> {
     manifest: &'a Manifest,
     sources: &'a BTreeMap<PathBuf, Source>,
     cache: Option<&'a Cache>,
+    /// What else than the code decides whether it can be loaded.
+    bounds: String,
 }
 
 impl Compiler<'_> {
@@ -460,47 +471,54 @@ impl Compiler<'_> {
     }
 
     fn compile(&self, id: &str, component: &Component) -> Result<Lazy> {
-        let cannot_run = |e: anyhow::Error| match e.downcast_ref::<ComposeError>() {
-            Some(e) => Faults::one(format!("component.{id}: {e}")),
-            None => Faults::one(format!(
-                "component.{id}: {} is not a component that can be run: {e:#}",
-                component.source.display()
-            )),
+        let Some(cache) = self.cache else {
+            let (_, linked) = self.compile_now(id, component)?;
+            return Ok(Lazy::ready(linked));
         };
-        let kept = self.cache.map(|cache| {
-            let (kept, is_found) = cache.find(&self.engine, &self.fingerprint(id, component));
-            tracing::debug!(component = id, is_found, "looked for in the cache");
-            (kept, is_found)
-        });
-        let kept = match kept {
-            Some((kept, true)) => kept,
-            kept => {
-                let compiled = self
-                    .compose(id, component)
-                    .and_then(|wasm| Ok(Compiled::new(&self.engine, &wasm)?))
-                    .map_err(cannot_run)?;
-                let linked = linked::link(&self.linker, &compiled)
-                    .map_err(|e| Faults::one(format!("component.{id}: {e:#}")))?;
-                // Only what can be linked is kept, so that no later start has to try.
-                let Some((kept, _)) = kept else {
-                    return Ok(Lazy::ready(linked));
-                };
-                let code = compiled.serialize().map_err(|e| cannot_run(e.into()))?;
-                if !kept.write(&code) {
-                    return Ok(Lazy::ready(linked));
-                }
-                kept
+        let inputs = self.fingerprint(id, component);
+        let link = |compiled: &Compiled| linked::link(&self.linker, compiled);
+        let (kept, found) = cache.find(&self.engine, &inputs, &self.bounds, link);
+        tracing::debug!(component = id, "{found}");
+        match found {
+            Found::Loaded(linked) => Ok(Lazy::ready(linked)),
+            Found::Loadable => {
+                let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+                Ok(Lazy::later(move || {
+                    linked::link(&linker, &kept.load(&engine)?)
+                }))
             }
-        };
-        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
-        Ok(Lazy::later(move || {
-            linked::link(&linker, &kept.load(&engine)?)
-        }))
+            Found::Nothing => {
+                let (compiled, linked) = self.compile_now(id, component)?;
+                // The file's pages need less memory than what was compiled here.
+                let mapped = compiled
+                    .serialize()
+                    .map_err(anyhow::Error::from)
+                    .and_then(|code| kept.write(&code))
+                    .and_then(|()| link(&kept.load(&self.engine)?));
+                Ok(Lazy::ready(mapped.unwrap_or_else(|e| {
+                    tracing::warn!(component = id, "its compiled form is not kept: {e:#}");
+                    linked
+                })))
+            }
+        }
     }
 
-    fn compose(&self, id: &str, component: &Component) -> anyhow::Result<Vec<u8>> {
+    fn compile_now(&self, id: &str, component: &Component) -> Result<(Compiled, Linked)> {
+        let fault = |e: &dyn std::fmt::Display| Faults::one(format!("component.{id}: {e:#}"));
+        let source = component.source.display();
+        let wasm = self.compose(id, component)?;
+        let compiled = Compiled::new(&self.engine, &wasm).map_err(|e| {
+            fault(&format_args!(
+                "{source} is not a component that can be run: {e:#}"
+            ))
+        })?;
+        let linked = linked::link(&self.linker, &compiled).map_err(|e| fault(&e))?;
+        Ok((compiled, linked))
+    }
+
+    fn compose(&self, id: &str, component: &Component) -> Result<Vec<u8>> {
         let bytes = |path: &PathBuf| match self.sources.get(path) {
-            Some(source) => source.content().map(Cow::into_owned),
+            Some(source) => source.content().map(<[u8]>::to_vec),
             None => Ok(Vec::new()),
         };
         let dependencies = component
@@ -510,13 +528,10 @@ impl Compiler<'_> {
                 let (path, _) = dependency_path(self.manifest, &dependency.source);
                 Ok((dependency, bytes(&path)?))
             })
-            .collect::<std::io::Result<_>>()?;
-        Ok(compose::compose(
-            id,
-            bytes(&component.source)?,
-            dependencies,
-            !component.environment.is_empty(),
-        )?)
+            .collect::<Result<_>>()?;
+        let source = bytes(&component.source)?;
+        compose::compose(id, source, dependencies, !component.environment.is_empty())
+            .map_err(|e| Faults::one(format!("component.{id}: {e}")))
     }
 
     /// Everything that the composed component depends on.

@@ -31,26 +31,23 @@ pub fn link(linker: &Linker<StoreData>, component: &Component) -> anyhow::Result
 /// A component that may be yet to be loaded.
 pub struct Lazy {
     linked: OnceLock<Linked>,
-    loading: Mutex<()>,
-    load: Box<dyn Fn() -> anyhow::Result<Linked> + Send + Sync>,
+    /// What gives it; held while it does.
+    load: Mutex<Load>,
 }
+
+type Load = Box<dyn Fn() -> anyhow::Result<Linked> + Send>;
 
 impl Lazy {
     /// One that is there.
     pub fn ready(linked: Linked) -> Self {
-        Self {
-            linked: OnceLock::from(linked),
-            loading: Mutex::new(()),
-            load: Box::new(|| anyhow::bail!("it is loaded")),
-        }
+        Self::later(move || Ok(linked.clone()))
     }
 
     /// One that `load` gives. When it fails, it is tried again.
-    pub fn later(load: impl Fn() -> anyhow::Result<Linked> + Send + Sync + 'static) -> Self {
+    pub fn later(load: impl Fn() -> anyhow::Result<Linked> + Send + 'static) -> Self {
         Self {
             linked: OnceLock::new(),
-            loading: Mutex::new(()),
-            load: Box::new(load),
+            load: Mutex::new(Box::new(load)),
         }
     }
 
@@ -63,11 +60,11 @@ impl Lazy {
         if let Some(linked) = self.linked.get() {
             return Ok(linked);
         }
-        let _one = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
         match self.linked.get() {
             Some(linked) => Ok(linked),
             None => {
-                let linked = (self.load)()?;
+                let linked = load()?;
                 Ok(self.linked.get_or_init(|| linked))
             }
         }

@@ -25,12 +25,11 @@ use crate::request_id::{RequestId, X_REQUEST_ID};
 /// How long a client that is refused may go on to send.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The bytes that tell of `problem`, the last of a connection. It is counted,
-/// and has an id like any other answer.
+/// The bytes that tell of `problem`, the last of a connection, with an id like any
+/// other answer.
 pub fn answer(problem: Problem) -> Bytes {
     let (status, headers, body) = problem.parts(Form::Json);
     let id = RequestId::next();
-    metrics::refused(status);
     tracing::debug!(request_id = %id, status = status.as_u16(), "what is no request is refused");
     let reason = status.canonical_reason().unwrap_or_default();
     let mut text = format!(
@@ -119,6 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
     }
 
     fn refuse(&mut self, problem: Problem) {
+        metrics::refused(problem.status());
         self.refusal = Some(Refusal {
             unwritten: answer(problem),
             lingering: None,

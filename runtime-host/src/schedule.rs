@@ -206,17 +206,16 @@ impl Call {
     }
 
     async fn once(&self, app: &App) -> Result<(), Failed> {
-        let id = RequestId::next();
+        let id = RequestId::of(&self.headers);
         let method = metrics::Method::of(&self.method);
         let span = Span::of_request(method, self.path.path(), &self.headers);
         let response = self.send(app, id, span.clone()).await;
         let status = response.status();
-        let (kept, read) = read(response.into_body()).await;
+        let Read { kept, bytes, whole } = read(response.into_body()).await;
         if let Some(span) = span {
-            let bytes = *read.as_ref().unwrap_or(&0);
             span.answered(&id, Some(status.as_u16()), bytes);
         }
-        let broken = read.err().map(|e| format!(" and broke off: {e}"));
+        let broken = whole.err().map(|e| format!(" and broke off: {e}"));
         if broken.is_none() && status.as_u16() < 400 {
             return Ok(());
         }
@@ -245,7 +244,8 @@ impl Call {
         head.headers.insert(X_REQUEST_ID, id.header());
         if let Some(span) = &span {
             let method = metrics::Method::of(&self.method);
-            span.routed(method, self.path.path(), &self.component, &mut head.headers);
+            let route = &found.entry.raw;
+            span.routed(method, route, &self.component, &mut head.headers);
         }
         server::deliver(runner, id, span, head, Bytes::new()).await
     }
@@ -268,22 +268,37 @@ struct Failed {
     what: String,
 }
 
-/// Reads to the end, keeping the beginning, and counts the bytes.
-async fn read(mut body: WasiBody) -> (Vec<u8>, Result<u64, wasmtime_wasi_http::Error>) {
-    let mut kept = Vec::new();
-    let mut bytes = 0;
+/// A body that was read.
+struct Read {
+    /// Its beginning.
+    kept: Vec<u8>,
+    bytes: u64,
+    whole: Result<(), wasmtime_wasi_http::Error>,
+}
+
+/// Reads to the end.
+async fn read(mut body: WasiBody) -> Read {
+    let mut read = Read {
+        kept: Vec::new(),
+        bytes: 0,
+        whole: Ok(()),
+    };
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {
                 let data = frame.into_data().unwrap_or_default();
-                bytes += data.len() as u64;
-                let room = KEPT_BYTES.saturating_sub(kept.len());
-                kept.extend_from_slice(data.get(..room).unwrap_or(&data));
+                read.bytes += data.len() as u64;
+                let room = KEPT_BYTES.saturating_sub(read.kept.len());
+                read.kept
+                    .extend_from_slice(data.get(..room).unwrap_or(&data));
             }
-            Err(e) => return (kept, Err(e)),
+            Err(e) => {
+                read.whole = Err(e);
+                break;
+            }
         }
     }
-    (kept, Ok(bytes))
+    read
 }
 
 #[cfg(test)]

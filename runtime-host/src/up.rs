@@ -110,13 +110,17 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     }
     let app = Arc::clone(&site.app);
     let mut serving = tokio::spawn(run(listener, site, renewing));
-    tokio::task::spawn_blocking(move || {
-        app.load_rest();
+    let rest = tokio::task::spawn_blocking(move || {
+        let loaded = app.load_rest();
         if let Some(cache) = cache {
             cache.tidy();
         }
+        loaded
     });
     if let Some(predecessor) = predecessor {
+        // The other one goes on unless all is well.
+        rest.await
+            .map_err(|e| Faults::one(format!("loading failed: {e}")))??;
         predecessor.relieve().await;
     }
 

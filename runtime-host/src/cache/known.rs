@@ -1,8 +1,8 @@
-//! Digests of files that earlier starts have read, for as long as the files stay
-//! as they are.
+//! What earlier starts have found out about files, for as long as these stay as
+//! they are.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 /// clock of a file system does not tell from it.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What is different once a file is changed or replaced. The time of its last
-/// change is none that a program can set.
+/// What is different once a file is changed or replaced. On the usual file
+/// systems no program can set the time of the last change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     device: u64,
@@ -27,12 +27,20 @@ struct Stamp {
 }
 
 impl Stamp {
+    /// None on a file system that cannot be written to: an image may have all this
+    /// as another image had it before.
     #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Option<Self> {
+    fn of(file: &File) -> Option<Self> {
+        use rustix::fs::{StatVfsMountFlags, fstatvfs};
         use std::os::unix::fs::MetadataExt as _;
+        let metadata = file.metadata().ok()?;
         let seconds = u64::try_from(metadata.ctime()).ok()?;
         let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
-        Some(Self {
+        let is_image = fstatvfs(file)
+            .ok()?
+            .f_flag
+            .contains(StatVfsMountFlags::RDONLY);
+        (!is_image).then(|| Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.size(),
@@ -41,7 +49,7 @@ impl Stamp {
     }
 
     #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Option<Self> {
+    fn of(_: &File) -> Option<Self> {
         None
     }
 
@@ -55,28 +63,22 @@ impl Stamp {
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     stamp: Stamp,
-    digest: String,
+    fact: String,
 }
 
-/// The digests that are known. Nothing is lost with them but the time to read
-/// the files.
+/// Facts about files, one of each. Nothing is lost with them but the time to
+/// find them out.
 #[derive(Debug)]
 pub(super) struct Known {
-    file: PathBuf,
     entries: Mutex<BTreeMap<PathBuf, Entry>>,
     is_new: AtomicBool,
 }
 
 impl Known {
-    /// Those that `file` has.
-    pub fn load(file: PathBuf) -> Self {
-        let entries = std::fs::read(&file)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or_default();
+    /// Those that [`Self::news`] gave, or none.
+    pub fn new(news: &[u8]) -> Self {
         Self {
-            file,
-            entries: Mutex::new(entries),
+            entries: Mutex::new(serde_json::from_slice(news).unwrap_or_default()),
             is_new: AtomicBool::new(false),
         }
     }
@@ -85,35 +87,38 @@ impl Known {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The digest of the file at `path`, which `read` finds out if it is not known.
+    /// The fact about the file at `path`, if it is known and is `wanted`; otherwise
+    /// what `find_out` tells.
     ///
     /// # Errors
     ///
-    /// There is no such file, or that of `read`.
-    pub fn digest(
+    /// The file cannot be opened, or that of `find_out`.
+    pub fn fact<E: From<io::Error>>(
         &self,
         path: &Path,
-        read: impl FnOnce() -> io::Result<String>,
-    ) -> io::Result<String> {
+        wanted: impl FnOnce(&str) -> bool,
+        find_out: impl FnOnce() -> Result<String, E>,
+    ) -> Result<String, E> {
         let path = std::path::absolute(path)?;
-        let stamp = Stamp::of(&std::fs::metadata(&path)?);
+        let stamp = Stamp::of(&File::open(&path)?);
         if let Some(entry) = self.entries().get(&path)
             && Some(&entry.stamp) == stamp.as_ref()
+            && wanted(&entry.fact)
         {
-            return Ok(entry.digest.clone());
+            return Ok(entry.fact.clone());
         }
-        let digest = read()?;
+        let fact = find_out()?;
         if let Some(stamp) = stamp.filter(Stamp::is_settled)
-            && Stamp::of(&std::fs::metadata(&path)?).as_ref() == Some(&stamp)
+            && Stamp::of(&File::open(&path)?).as_ref() == Some(&stamp)
         {
-            let digest = digest.clone();
-            self.entries().insert(path, Entry { stamp, digest });
+            let fact = fact.clone();
+            self.entries().insert(path, Entry { stamp, fact });
             self.is_new.store(true, Ordering::Relaxed);
         }
-        Ok(digest)
+        Ok(fact)
     }
 
-    /// What is kept for the next start, if it is more than the file has: that of
+    /// What is kept for the next start, if there is more than before: that of
     /// files which still are as they were.
     pub fn news(&self) -> Option<Vec<u8>> {
         if !self.is_new.swap(false, Ordering::Relaxed) {
@@ -121,15 +126,10 @@ impl Known {
         }
         let mut entries = self.entries();
         entries.retain(|path, entry| {
-            let stamp = std::fs::metadata(path).ok().as_ref().and_then(Stamp::of);
+            let stamp = File::open(path).ok().as_ref().and_then(Stamp::of);
             stamp.as_ref() == Some(&entry.stamp)
         });
         serde_json::to_vec(&*entries).ok()
-    }
-
-    /// Where it is kept.
-    pub fn file(&self) -> &Path {
-        &self.file
     }
 }
 
@@ -146,18 +146,22 @@ mod tests {
     }
 
     impl Reads<'_> {
-        fn digest(&self) -> String {
+        fn fact(&self, wanted: impl FnOnce(&str) -> bool) -> String {
             let read = || {
                 self.count.set(self.count.get() + 1);
                 std::fs::read_to_string(self.path)
             };
-            self.known.digest(self.path, read).unwrap()
+            self.known.fact(self.path, wanted, read).unwrap()
+        }
+
+        fn any(&self) -> String {
+            self.fact(|_| true)
         }
     }
 
     fn wait_until_settled(path: &Path) {
-        let changed = |path| Stamp::of(&std::fs::metadata(path).unwrap()).unwrap();
-        while !changed(path).is_settled() {
+        let stamp = || Stamp::of(&File::open(path).unwrap()).unwrap();
+        while !stamp().is_settled() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -165,45 +169,40 @@ mod tests {
     #[test]
     fn a_file_is_read_again_only_after_it_has_changed() {
         let home = tempfile::tempdir().unwrap();
-        let (path, index) = (home.path().join("a"), home.path().join("known"));
+        let path = home.path().join("a");
         std::fs::write(&path, "one").unwrap();
-        let known = Known::load(index.clone());
+        let known = Known::new(b"");
         let reads = Reads {
             known: &known,
             path: &path,
             count: Cell::new(0),
         };
-        assert_eq!(
-            (reads.digest(), reads.digest()),
-            ("one".into(), "one".into())
-        );
+        assert_eq!((reads.any(), reads.any()), ("one".into(), "one".into()));
         assert_eq!(reads.count.get(), 2, "a change just now is not relied on");
+        assert_eq!(known.news(), None);
         wait_until_settled(&path);
-        assert_eq!(
-            (reads.digest(), reads.digest()),
-            ("one".into(), "one".into())
-        );
+        assert_eq!((reads.any(), reads.any()), ("one".into(), "one".into()));
         assert_eq!(reads.count.get(), 3);
+        assert_eq!(reads.fact(|fact| fact != "one"), "one");
+        assert_eq!(reads.count.get(), 4, "it is not what is wanted");
 
         // As long, and as if it had been changed at the same time.
         let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
         std::fs::write(&path, "two").unwrap();
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(modified).unwrap();
-        assert_eq!(reads.digest(), "two");
+        assert_eq!(reads.any(), "two");
         wait_until_settled(&path);
-        assert_eq!(reads.digest(), "two");
+        assert_eq!(reads.any(), "two");
 
-        std::fs::write(&index, known.news().unwrap()).unwrap();
-        assert_eq!(known.news(), None);
-        let next = Known::load(index.clone());
+        let next = Known::new(&known.news().unwrap());
+        assert_eq!(known.news(), None, "nothing is new since");
         let read = || Err(io::Error::other("it is read"));
-        assert_eq!(next.digest(&path, read).unwrap(), "two");
+        assert_eq!(next.fact(&path, |_| true, read).unwrap(), "two");
         std::fs::remove_file(&path).unwrap();
-        assert!(next.digest(&path, || Ok("gone".into())).is_err());
-
-        std::fs::write(&index, "no JSON").unwrap();
-        assert!(Known::load(index).entries().is_empty());
+        let read = || Ok::<_, io::Error>("gone".into());
+        assert!(next.fact(&path, |_| true, read).is_err());
+        assert!(Known::new(b"no JSON").entries().is_empty());
     }
 
     #[test]
@@ -213,14 +212,14 @@ mod tests {
         for path in &paths {
             std::fs::write(path, "text").unwrap();
         }
-        let known = Known::load(home.path().join("known"));
+        let known = Known::new(b"");
         for path in &paths {
             wait_until_settled(path);
-            known.digest(path, || Ok("digest".into())).unwrap();
+            let read = || Ok::<_, io::Error>("fact".into());
+            known.fact(path, |_| true, read).unwrap();
         }
         std::fs::remove_file(&paths[0]).unwrap();
-        let kept: BTreeMap<PathBuf, Entry> =
-            serde_json::from_slice(&known.news().unwrap()).unwrap();
-        assert_eq!(kept.keys().collect::<Vec<_>>(), [&paths[1]]);
+        let kept = Known::new(&known.news().unwrap());
+        assert_eq!(kept.entries().keys().collect::<Vec<_>>(), [&paths[1]]);
     }
 }

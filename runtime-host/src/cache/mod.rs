@@ -5,12 +5,14 @@
 //! else than the same code for the same engine is ever found, and found without
 //! composing it anew. Native code is run without being checked again; that is
 //! why the directory must be the user's own, closed to others, and why each file
-//! carries a digest of its content.
+//! carries a checksum, which is looked at when it is loaded for the first time and
+//! after each change.
 
 mod known;
 mod old;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -25,8 +27,6 @@ use known::Known;
 
 /// The file of what is known of other files.
 const KNOWN: &str = "known.json";
-/// What is known of a compiled component whose checksum is right.
-const WHOLE: &str = "whole";
 /// Bytes of the checksum at the end of each file.
 const CHECKSUM_BYTES: usize = 4;
 /// Bytes that are read at once to be summed, few enough to stay in the cache of
@@ -55,9 +55,12 @@ impl Cache {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory)?;
         check_private(directory)?;
+        let known = directory.join(KNOWN);
+        let known = check_private(&known).and_then(|()| std::fs::read(&known));
+        let known = known.unwrap_or_default();
         Ok(Self {
             directory: directory.to_owned(),
-            known: Known::load(directory.join(KNOWN)),
+            known: Known::new(&known),
             used: Mutex::default(),
         })
     }
@@ -85,47 +88,79 @@ impl Cache {
         path: &Path,
         read: impl FnOnce() -> io::Result<String>,
     ) -> io::Result<String> {
-        self.known.digest(path, read)
+        self.known.fact(path, |_| true, read)
     }
 
-    /// The file for what `inputs` tell of, compiled by `engine`, and whether it is
-    /// there. One that is damaged or that others could have written is not.
-    pub fn find(&self, engine: &Engine, inputs: &Fingerprint) -> (Kept, bool) {
+    /// The file for what `inputs` tell of, compiled by `engine`, and what there is
+    /// in it. One that is damaged, that others could have written or that `link`
+    /// refuses is as good as missing. `bounds` tell what else decides whether it
+    /// can be loaded.
+    pub fn find<T>(
+        &self,
+        engine: &Engine,
+        inputs: &Fingerprint,
+        bounds: &str,
+        link: impl FnOnce(&Component) -> anyhow::Result<T>,
+    ) -> (Kept, Found<T>) {
         let name = format!("{}.cwasm", key(engine, inputs));
         let path = self.directory.join(name);
         self.used
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(path.clone());
-        let summed = || match is_whole(std::fs::File::open(&path)?)? {
-            true => Ok(WHOLE.to_owned()),
-            false => Err(io::Error::other("it is damaged")),
+        old::mark(&path);
+        let kept = Kept(path);
+        let mut linked = None;
+        let load = || {
+            anyhow::ensure!(is_whole(std::fs::File::open(&kept.0)?)?, "it is damaged");
+            linked = Some(link(&kept.load(engine)?)?);
+            Ok(bounds.to_owned())
         };
-        let whole = self.known.digest(&path, summed);
-        let is_found = match whole.and_then(|_| check_private(&path)) {
-            Ok(()) => true,
+        let found = match self.known.fact(&kept.0, |known| known == bounds, load) {
+            Ok(_) => linked.map_or(Found::Loadable, Found::Loaded),
             Err(e) => {
-                if e.kind() != io::ErrorKind::NotFound {
-                    let path = path.display();
-                    tracing::warn!("compiling anew, since {path} is unusable: {e}");
+                let why = e.downcast_ref::<io::Error>().map(io::Error::kind);
+                if why != Some(io::ErrorKind::NotFound) {
+                    let path = kept.0.display();
+                    tracing::warn!("compiling anew, since {path} is unusable: {e:#}");
                 }
-                false
+                Found::Nothing
             }
         };
-        (Kept(path), is_found)
+        (kept, found)
     }
 
-    /// After a start: keeps what it has learned for the next one, and removes what
-    /// no start has needed for long.
+    /// After a start: keeps what it has found out for the next one, and removes
+    /// what no start has needed for long.
     pub fn tidy(&self) {
-        if let Some(news) = self.known.news() {
-            let file = self.known.file();
-            if let Err(e) = replace(file, &[&news]) {
-                tracing::debug!("cannot keep {}: {e}", file.display());
-            }
+        if let Some(news) = self.known.news()
+            && let Err(e) = replace(&self.directory.join(KNOWN), &[&news])
+        {
+            tracing::debug!("cannot keep {KNOWN}: {e}");
         }
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         old::remove(&self.directory, &used);
+    }
+}
+
+/// What there is of a compiled component.
+#[derive(Debug)]
+pub enum Found<T> {
+    /// It has to be compiled.
+    Nothing,
+    /// It was loaded and linked just now.
+    Loaded(T),
+    /// An earlier start has loaded and linked the same file, under the same bounds.
+    Loadable,
+}
+
+impl<T> fmt::Display for Found<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "not in the cache",
+            Self::Loaded(_) => "loaded from the cache",
+            Self::Loadable => "in the cache, as an earlier start left it",
+        })
     }
 }
 
@@ -146,23 +181,24 @@ impl Kept {
             .with_context(|| format!("{} is unusable", self.0.display()))
     }
 
-    /// Writes a compiled component with its checksum; tells whether that worked,
-    /// and otherwise the log.
-    pub fn write(&self, compiled: &[u8]) -> bool {
+    /// Writes a compiled component with its checksum.
+    ///
+    /// # Errors
+    ///
+    /// That of the file system; nothing is left of it then.
+    pub fn write(&self, compiled: &[u8]) -> anyhow::Result<()> {
         let checksum = crc32fast::hash(compiled).to_le_bytes();
-        let written = replace(&self.0, &[compiled, &checksum]);
-        if let Err(e) = &written {
-            tracing::warn!("cannot keep {}: {e}", self.0.display());
-        }
-        written.is_ok()
+        replace(&self.0, &[compiled, &checksum])
+            .with_context(|| format!("cannot write {}", self.0.display()))
     }
 }
 
 /// Writes under another name first, so that a reader sees all or nothing.
 fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let random = getrandom::u64().map_err(io::Error::other)?;
+    let temporary = path.with_extension(format!("{random:016x}.tmp"));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(&temporary).and_then(|mut file| {
@@ -278,11 +314,11 @@ fn check_private(_: &Path) -> io::Result<()> {
     reason = "wasmtime offers native code from files only as unsafe"
 )]
 fn map(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
-    // SAFETY: the file was made by `precompile_component`, just now or by an
+    // SAFETY: the file was made by `Component::serialize`, just now or by an
     // earlier run, by this user alone, in a directory that only this user can
-    // write to; its checksum was right, and it is never written again but
-    // replaced as a whole. wasmtime itself checks that version and settings
-    // agree.
+    // write to; its checksum was right when it was first loaded, since when it was
+    // not changed, and it is never written again but replaced as a whole. wasmtime
+    // itself checks that version and settings agree.
     Ok(unsafe { Component::deserialize_file(engine, path) }?)
 }
 
@@ -292,10 +328,12 @@ mod tests {
 
     /// Whether it was found; kept and loaded it is in any case.
     fn component(cache: &Cache, engine: &Engine) -> bool {
-        let (kept, is_found) = cache.find(engine, &Fingerprint::new());
+        let (kept, found) = cache.find(engine, &Fingerprint::new(), "", |_| Ok(()));
+        let is_found = matches!(found, Found::Loaded(()));
         if !is_found {
             let wasm = wat::parse_bytes(b"(component)").unwrap();
-            assert!(kept.write(&engine.precompile_component(&wasm).unwrap()));
+            kept.write(&engine.precompile_component(&wasm).unwrap())
+                .unwrap();
         }
         kept.load(engine).unwrap();
         is_found
@@ -326,6 +364,37 @@ mod tests {
 
         std::fs::write(&file, b"x").unwrap();
         assert!(!component(&cache, &engine));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_loaded_is_not_loaded_again_under_the_same_bounds() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = Engine::default();
+        component(&Cache::open(home.path()).unwrap(), &engine);
+        let file = only_file(home.path());
+        let start = |bounds: &str| {
+            let cache = Cache::open(home.path()).unwrap();
+            let (_, found) = cache.find(&engine, &Fingerprint::new(), bounds, |_| {
+                anyhow::ensure!(bounds != "narrow", "it does not fit");
+                Ok(())
+            });
+            cache.tidy();
+            found
+        };
+        assert!(matches!(start("wide"), Found::Loaded(())));
+        let begun = std::time::Instant::now();
+        while !matches!(start("wide"), Found::Loadable) {
+            assert!(begun.elapsed().as_secs() < 60, "it is never known");
+        }
+        // Bounds decide anew, and so does a change of the file.
+        assert!(matches!(start("narrow"), Found::Nothing));
+        assert!(matches!(start("other"), Found::Loaded(())));
+        assert!(matches!(start("other"), Found::Loadable));
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        assert!(matches!(start("other"), Found::Nothing));
     }
 
     #[test]

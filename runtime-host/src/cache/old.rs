@@ -18,63 +18,88 @@ struct Unused {
     age: Duration,
 }
 
-/// Removes files from `directory` that are not among the `used` and are too old
-/// or too many, and what a write that did not end has left. Failures are only
-/// logged: another process may be doing the same.
+/// Removes files of the cache from `directory` that are not among the `used` and
+/// are too old or too many, and what a write that did not end has left. Failures
+/// are only logged: another process may be doing the same.
 pub(super) fn remove(directory: &Path, used: &BTreeSet<PathBuf>) {
-    let now = SystemTime::now();
-    for path in used {
-        mark(path, now);
-    }
     let Ok(files) = std::fs::read_dir(directory) else {
         return;
     };
-    let mut unused: Vec<Unused> = files
-        .flatten()
-        .filter_map(|file| {
-            let path = file.path();
-            let age_kept = match path.extension()?.to_str()? {
-                "cwasm" => Duration::ZERO,
-                "tmp" => DAY,
-                _ => return None,
-            };
-            let metadata = file.metadata().ok()?;
-            let age = now.duration_since(metadata.modified().ok()?).ok()?;
-            let is_unused = !used.contains(&path) && age >= age_kept;
-            is_unused.then_some(Unused {
+    let mut unused = Vec::new();
+    for file in files.flatten() {
+        let path = file.path();
+        let kind = file.file_name().to_str().and_then(Kind::of);
+        let (Some(kind), Ok(metadata)) = (kind, file.metadata()) else {
+            continue;
+        };
+        let age = age(&metadata).unwrap_or_default();
+        match kind {
+            Kind::LeftOver if age > DAY => delete(&path),
+            Kind::Component if !used.contains(&path) => unused.push(Unused {
                 bytes: metadata.len(),
                 age,
                 path,
-            })
-        })
-        .collect();
+            }),
+            Kind::LeftOver | Kind::Component => {}
+        }
+    }
     unused.sort_by_key(|file| file.age);
     let mut bytes = 0;
     for file in unused {
         bytes += file.bytes;
-        let is_left_over = file.path.extension().is_some_and(|e| e == "tmp");
-        if is_left_over || file.age > KEPT || bytes > KEPT_BYTES {
-            match std::fs::remove_file(&file.path) {
-                Ok(()) => tracing::debug!("removed {}", file.path.display()),
-                Err(e) => tracing::debug!("cannot remove {}: {e}", file.path.display()),
-            }
+        if file.age > KEPT || bytes > KEPT_BYTES {
+            delete(&file.path);
         }
     }
 }
 
-/// Notes that `path` was used, once a day: its time of modification says so.
-fn mark(path: &Path, now: SystemTime) {
-    let is_marked = std::fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age < DAY));
-    if !is_marked {
+/// Notes that a start uses the file at `path`, if the last note is old: it is the
+/// time of modification, and to set it makes the file one to be looked at anew.
+pub(super) fn mark(path: &Path) {
+    let marked_for = std::fs::metadata(path).ok().as_ref().and_then(age);
+    if marked_for.is_some_and(|age| age > KEPT / 2) {
         let marked = std::fs::File::options()
             .write(true)
             .open(path)
-            .and_then(|file| file.set_modified(now));
+            .and_then(|file| file.set_modified(SystemTime::now()));
         if let Err(e) = marked {
             tracing::debug!("cannot mark {}: {e}", path.display());
         }
+    }
+}
+
+/// Since it was written or marked.
+fn age(metadata: &std::fs::Metadata) -> Option<Duration> {
+    SystemTime::now()
+        .duration_since(metadata.modified().ok()?)
+        .ok()
+}
+
+fn delete(path: &Path) {
+    match std::fs::remove_file(path) {
+        Ok(()) => tracing::debug!("removed {}", path.display()),
+        Err(e) => tracing::debug!("cannot remove {}: {e}", path.display()),
+    }
+}
+
+/// What a file of the cache is, by its name. Others are not the cache's.
+enum Kind {
+    Component,
+    LeftOver,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        let is_hex = |text: &str, digits| {
+            text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let is_key = |text| is_hex(text, 64);
+        if name.strip_suffix(".cwasm").is_some_and(is_key) {
+            return Some(Self::Component);
+        }
+        let (file, random) = name.strip_suffix(".tmp")?.split_once('.')?;
+        let is_ours = (file == "known" || is_key(file)) && is_hex(random, 16);
+        is_ours.then_some(Self::LeftOver)
     }
 }
 
@@ -90,38 +115,54 @@ mod tests {
         path
     }
 
-    fn left(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|file| file.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+    fn component(directory: &Path, digit: char, bytes: u64, age: Duration) -> PathBuf {
+        let name = format!("{}.cwasm", digit.to_string().repeat(64));
+        file(directory, &name, bytes, age)
     }
 
     #[test]
     fn what_no_start_needs_is_removed_once_it_is_old() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path();
-        let used = file(directory, "used.cwasm", 1, KEPT * 2);
-        file(directory, "recent.cwasm", 1, KEPT - DAY);
-        file(directory, "old.cwasm", 1, KEPT + DAY);
-        file(directory, "half.1.tmp", 1, DAY * 2);
-        file(directory, "being-written.2.tmp", 1, Duration::ZERO);
-        file(directory, "of-somebody-else", 1, KEPT * 2);
+        let used = component(directory, 'a', 1, KEPT * 2);
+        let recent = component(directory, 'b', 1, KEPT - DAY);
+        let old = component(directory, 'c', 1, KEPT + DAY);
+        let left_over = file(directory, "known.0123456789abcdef.tmp", 1, DAY * 2);
+        let key = "d".repeat(64);
+        let half = format!("{key}.0123456789abcdef.tmp");
+        let half_written = file(directory, &half, 1, DAY * 2);
+        let writing = file(directory, "known.fedcba9876543210.tmp", 1, Duration::ZERO);
+        let of_others = [
+            "mine.cwasm",
+            "notes.tmp",
+            "known.json",
+            "known.1.tmp",
+            &format!("{key}.wasm"),
+            &format!("x{key}.cwasm"),
+        ]
+        .map(|name| file(directory, name, 1, KEPT * 2));
         remove(directory, &BTreeSet::from([used.clone()]));
-        assert_eq!(
-            left(directory),
-            [
-                "being-written.2.tmp",
-                "of-somebody-else",
-                "recent.cwasm",
-                "used.cwasm"
-            ]
-        );
-        // It was used now, so it is kept from now on.
-        remove(directory, &BTreeSet::new());
+        for gone in [old, left_over, half_written] {
+            assert!(!gone.exists(), "{}", gone.display());
+        }
+        for left in [&used, &recent, &writing].into_iter().chain(&of_others) {
+            assert!(left.exists(), "{}", left.display());
+        }
+    }
+
+    #[test]
+    fn a_use_counts_from_then_on() {
+        let home = tempfile::tempdir().unwrap();
+        let used = component(home.path(), 'a', 1, KEPT * 2);
+        mark(&used);
+        remove(home.path(), &BTreeSet::new());
         assert!(used.exists());
+        // It is not noted at each start: what is known of the file would be lost.
+        let noted = std::fs::metadata(&used).unwrap().modified().unwrap();
+        mark(&used);
+        let then = std::fs::metadata(&used).unwrap().modified().unwrap();
+        assert_eq!(noted, then);
+        mark(&home.path().join("missing"));
     }
 
     #[test]
@@ -129,11 +170,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path();
         let half = KEPT_BYTES / 2;
-        file(directory, "a.cwasm", half, DAY * 3);
-        file(directory, "b.cwasm", half, DAY * 2);
-        file(directory, "c.cwasm", half, DAY);
-        let used = file(directory, "d.cwasm", half, Duration::ZERO);
-        remove(directory, &BTreeSet::from([used]));
-        assert_eq!(left(directory), ["b.cwasm", "c.cwasm", "d.cwasm"]);
+        let [oldest, older, newer, used] = [('a', 3), ('b', 2), ('c', 1), ('d', 0)]
+            .map(|(digit, days)| component(directory, digit, half, DAY * days));
+        remove(directory, &BTreeSet::from([used.clone()]));
+        assert!(!oldest.exists());
+        assert!(older.exists() && newer.exists() && used.exists());
     }
 }
