@@ -17,6 +17,7 @@ use crate::dispatch::{Bounds, Runner};
 use crate::engine;
 use crate::fault::{Collector, Faults, Result};
 use crate::granted::Granted;
+use crate::headers::SpinHeader;
 use crate::instance::{Grants, InstanceLimits, StoreData};
 use crate::key_value::{self, KeyValueLimits, Store};
 use crate::linked::{self, Lazy, Linked};
@@ -63,6 +64,8 @@ pub struct App {
     pub routes: Routes,
     /// What `/.well-known/spin/info` answers.
     pub info: String,
+    /// The headers of Spin's that its components get.
+    pub headers: Vec<SpinHeader>,
     /// Its connections to elsewhere.
     pub client: Arc<Client>,
     /// What the host asks its components by itself.
@@ -177,6 +180,10 @@ impl App {
         let app = Self {
             routes,
             info: info.to_string(),
+            headers: match &manifest.host.spin_headers {
+                Some(wanted) => wanted.clone(),
+                None => SpinHeader::ALL.to_vec(),
+            },
             client,
             schedule: schedule.unwrap_or_default(),
             backups: backups.flatten(),

@@ -6,21 +6,61 @@ use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, request};
 
+use serde::Deserialize;
+
 use crate::routes::Found;
 
-/// Headers that only the host sets; what a client sends under these names is
-/// taken away.
-const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
-const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
-const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
-const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
-const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
-const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
-const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+/// A header in which Spin tells a component of its request. Only the host sets
+/// them; what a client sends under these names is taken away. Those of path
+/// parameters are not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpinHeader {
+    /// With scheme, host and query.
+    FullUrl,
+    /// What of the path comes after the route.
+    PathInfo,
+    /// The route with the base path.
+    MatchedRoute,
+    /// Always `/`.
+    BasePath,
+    /// The route.
+    RawComponentRoute,
+    /// The route without `/...` at its end.
+    ComponentRoute,
+    /// Address and port of the client.
+    ClientAddr,
+}
+
+impl SpinHeader {
+    /// All of Spin's.
+    pub const ALL: [Self; 7] = [
+        Self::FullUrl,
+        Self::PathInfo,
+        Self::MatchedRoute,
+        Self::BasePath,
+        Self::RawComponentRoute,
+        Self::ComponentRoute,
+        Self::ClientAddr,
+    ];
+
+    const fn name(self) -> HeaderName {
+        HeaderName::from_static(match self {
+            Self::FullUrl => "spin-full-url",
+            Self::PathInfo => "spin-path-info",
+            Self::MatchedRoute => "spin-matched-route",
+            Self::BasePath => "spin-base-path",
+            Self::RawComponentRoute => "spin-raw-component-route",
+            Self::ComponentRoute => "spin-component-route",
+            Self::ClientAddr => "spin-client-addr",
+        })
+    }
+}
+
 const PATH_MATCH_PREFIX: &str = "spin-path-match-";
 
 /// Completes the head of a request, which came from `client` by `scheme`, for
-/// the component that `found` names.
+/// the component that `found` names, with the headers that are `wanted`.
 ///
 /// # Errors
 ///
@@ -28,6 +68,7 @@ const PATH_MATCH_PREFIX: &str = "spin-path-match-";
 pub fn prepare(
     head: &mut request::Parts,
     found: &Found<'_>,
+    wanted: &[SpinHeader],
     client: SocketAddr,
     scheme: Scheme,
 ) -> Result<(), &'static str> {
@@ -37,7 +78,6 @@ pub fn prepare(
         .path_and_query()
         .cloned()
         .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let full_url = format!("{scheme}://{authority}{path}");
     head.uri = Uri::builder()
         .scheme(scheme)
         .authority(authority)
@@ -46,23 +86,28 @@ pub fn prepare(
         .map_err(|_| "The request target is invalid")?;
     head.headers.remove(CONNECTION);
     strip(&mut head.headers);
+    let entry = &*found.entry;
+    let (uri, headers) = (&head.uri, &mut head.headers);
     let mut set = |name: HeaderName, value: &str| {
         // What cannot be a header value cannot have been in a request line.
         if let Ok(value) = HeaderValue::from_str(value) {
-            head.headers.insert(name, value);
+            headers.insert(name, value);
         }
     };
-    let entry = &*found.entry;
-    set(FULL_URL, &full_url);
-    set(PATH_INFO, found.rest.as_deref().unwrap_or_default());
-    set(MATCHED_ROUTE, &entry.based);
-    set(BASE_PATH, "/");
-    set(RAW_COMPONENT_ROUTE, &entry.raw);
-    set(
-        COMPONENT_ROUTE,
-        entry.raw.strip_suffix("/...").unwrap_or(&entry.raw),
-    );
-    set(CLIENT_ADDR, &client.to_string());
+    for header in wanted {
+        let name = header.name();
+        match header {
+            SpinHeader::FullUrl => set(name, &uri.to_string()),
+            SpinHeader::PathInfo => set(name, found.rest.as_deref().unwrap_or_default()),
+            SpinHeader::MatchedRoute => set(name, &entry.based),
+            SpinHeader::BasePath => set(name, "/"),
+            SpinHeader::RawComponentRoute => set(name, &entry.raw),
+            SpinHeader::ComponentRoute => {
+                set(name, entry.raw.strip_suffix("/...").unwrap_or(&entry.raw));
+            }
+            SpinHeader::ClientAddr => set(name, &client.to_string()),
+        }
+    }
     for (name, value) in &found.named {
         let name = format!(
             "{PATH_MATCH_PREFIX}{}",
@@ -87,16 +132,9 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 fn is_ours(name: &HeaderName) -> bool {
-    let names = [
-        FULL_URL,
-        PATH_INFO,
-        MATCHED_ROUTE,
-        BASE_PATH,
-        RAW_COMPONENT_ROUTE,
-        COMPONENT_ROUTE,
-        CLIENT_ADDR,
-    ];
-    names.contains(name) || name.as_str().starts_with(PATH_MATCH_PREFIX)
+    let is_spins = |name: &HeaderName| SpinHeader::ALL.iter().any(|own| own.name() == *name);
+    name.as_str().starts_with("spin-")
+        && (is_spins(name) || name.as_str().starts_with(PATH_MATCH_PREFIX))
 }
 
 /// The host that the client asked, told by its target or its Host header, which
@@ -132,6 +170,14 @@ mod tests {
         route: &str,
         build: http::request::Builder,
     ) -> Result<request::Parts, &'static str> {
+        prepared_with(&SpinHeader::ALL, route, build)
+    }
+
+    fn prepared_with(
+        wanted: &[SpinHeader],
+        route: &str,
+        build: http::request::Builder,
+    ) -> Result<request::Parts, &'static str> {
         let (routes, _) = Routes::new(&[Trigger {
             route: Route::Pattern(route.to_owned()),
             component: "c".to_owned(),
@@ -143,6 +189,7 @@ mod tests {
         prepare(
             &mut head,
             &found,
+            wanted,
             "127.0.0.1:8777".parse().unwrap(),
             Scheme::HTTP,
         )?;
@@ -173,6 +220,19 @@ mod tests {
         }
         assert!(!head.headers.contains_key("connection"));
         assert_eq!(head.uri, "http://example.org:81/foo/42/bar/?k=1");
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_told_nor_taken_from_clients() {
+        let request = http::Request::get("/foo/42")
+            .header("host", "h")
+            .header("spin-client-addr", "10.0.0.1:1");
+        let wanted = [SpinHeader::MatchedRoute];
+        let head = prepared_with(&wanted, "/foo/:user_id", request).unwrap();
+        let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = ["host", "spin-matched-route", "spin-path-match-user-id"];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Call {
         head.uri = self.path.clone().into();
         head.headers = self.headers.clone();
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        if let Err(why) = headers::prepare(&mut head, &found, nobody, Scheme::HTTP) {
+        if let Err(why) = headers::prepare(&mut head, &found, &app.headers, nobody, Scheme::HTTP) {
             return Problem::BadRequest(why).response(Form::Json);
         }
         head.headers.insert(X_REQUEST_ID, id.header());

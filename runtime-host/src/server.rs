@@ -320,7 +320,7 @@ async fn answer(
     };
     let (mut head, body) = request.into_parts();
     site.observer.routed(watch, &found, &mut head.headers);
-    if let Err(why) = headers::prepare(&mut head, &found, client, site.scheme()) {
+    if let Err(why) = headers::prepare(&mut head, &found, &app.headers, client, site.scheme()) {
         return Problem::BadRequest(why).response(form);
     }
     // The whole body is here before an instance is asked, so that a slow client

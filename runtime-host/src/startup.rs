@@ -45,8 +45,14 @@ pub async fn check(app: &App, id: &str) -> Result<()> {
         .map_err(|e| place(format!("is not possible: {e}")))?
         .into_parts();
     let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    headers::prepare(&mut head, &Found::internal(id, "/"), nobody, Scheme::HTTP)
-        .map_err(|e| place(format!("is not possible: {e}")))?;
+    headers::prepare(
+        &mut head,
+        &Found::internal(id, "/"),
+        &app.headers,
+        nobody,
+        Scheme::HTTP,
+    )
+    .map_err(|e| place(format!("is not possible: {e}")))?;
     let request = Request::from_parts(head, answers::full(""));
     let response = runner
         .run(RequestId::next(), None, request)

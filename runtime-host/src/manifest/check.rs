@@ -11,6 +11,7 @@ use super::names::{DependencyName, check_kebab};
 use super::schema::{self, Map};
 use super::value::{BoolOrList, StringOr};
 use crate::fault::{Collector, Result};
+use crate::headers::SpinHeader;
 use crate::routes::WELL_KNOWN_PREFIX;
 use crate::variables;
 
@@ -82,6 +83,8 @@ pub struct HostSettings {
     pub generated_variables: Vec<String>,
     /// How databases are backed up, if they are.
     pub backups: Option<BackupSettings>,
+    /// Which of Spin's headers components get, if not all.
+    pub spin_headers: Option<Vec<SpinHeader>>,
 }
 
 /// `[application.tool.runtime-host.backups]`
@@ -495,6 +498,7 @@ fn check_host(
         backups: raw
             .backups
             .map(|backups| check_backups(&place, backups, directory, faults)),
+        spin_headers: raw.spin_headers,
     }
 }
 

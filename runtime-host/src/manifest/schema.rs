@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::value::{BoolOrList, OneOrMany, Seconds, StringOr};
+use crate::headers::SpinHeader;
 
 pub type Map<T> = IndexMap<String, T>;
 
@@ -65,6 +66,7 @@ pub struct HostTool {
     #[serde(default)]
     pub generated_variables: Vec<String>,
     pub backups: Option<BackupTool>,
+    pub spin_headers: Option<Vec<SpinHeader>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -36,6 +36,35 @@ fn header(host: &Host, path: &str, name: &str) -> String {
 }
 
 #[test]
+fn components_get_the_headers_of_spin_that_the_application_names() {
+    let app = Application::new(
+        "[application.tool.runtime-host]\nspin_headers = [\"matched-route\"]\n\
+         [[trigger.http]]\nroute = \"/headers/:node_id\"\ncomponent = \"probe\"\n\
+         [component.probe]\nsource = \"@probe@\"\n",
+    );
+    let host = app.start(&[]);
+    let body = host.get("/headers/n1").body;
+    let mut names: Vec<&str> = body
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("spin-"))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["spin-matched-route", "spin-path-match-node-id"]);
+
+    let app = Application::new(
+        "[application.tool.runtime-host]\nspin_headers = [\"route\"]\n\
+         [[trigger.http]]\nroute = \"/\"\ncomponent = \"probe\"\n\
+         [component.probe]\nsource = \"@probe@\"\n",
+    );
+    let (lines, code) = app.refused(&[]);
+    assert_eq!((lines.len(), code), (1, 2), "{lines:#?}");
+    assert!(lines[0].contains("`route`, expected one of"), "{lines:?}");
+    assert!(lines[0].contains("`matched-route`"), "{lines:?}");
+}
+
+#[test]
 fn the_best_route_wins_and_headers_tell_of_it() {
     let app = routed();
     let host = app.start(&[]);
