@@ -237,3 +237,39 @@ fn configured(connection: rusqlite::Connection, limits: SqliteLimits) -> rusqlit
     connection.authorizer(Some(authorizer(Arc::clone(&state))))?;
     Ok(Link { connection, state })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_was_not_needed_for_long_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = SqliteLimits {
+            timeout: Duration::from_secs(1),
+            rows: 10,
+            result_bytes: 1000,
+            statement_bytes: 1000,
+            value_bytes: 1000,
+            connections: 3,
+        };
+        let database = FileDatabase::prepare(folder.path().join("db"), limits, "").unwrap();
+        let mut leases = Vec::new();
+        for _ in 0..3 {
+            leases.push(database.lease().await.unwrap());
+        }
+        for lease in leases {
+            database.put_back(lease);
+        }
+        assert_eq!(database.idle_connections(), 3, "they may be needed again");
+        for idle in database.idle().iter_mut().take(2) {
+            idle.since -= KEPT_IDLE + Duration::from_secs(1);
+        }
+        // One each time, and the one that was used just now stays.
+        for left in [2, 1, 1] {
+            let used = database.try_lease().unwrap();
+            database.put_back(used);
+            assert_eq!(database.idle_connections(), left);
+        }
+    }
+}
