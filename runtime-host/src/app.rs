@@ -14,7 +14,7 @@ use crate::backup;
 use crate::cache::{self, Cache, Fingerprint, Found};
 use crate::compose;
 use crate::dispatch::{Bounds, Runner};
-use crate::engine;
+use crate::engine::{self, Allocation};
 use crate::fault::{Collector, Faults, Result};
 use crate::granted::Granted;
 use crate::headers::SpinHeader;
@@ -124,7 +124,8 @@ impl App {
             );
             (engine.join(), databases)
         });
-        let engine = engine.map_err(|_| Faults::one("the start of wasmtime failed"))??;
+        let (engine, allocation) =
+            engine.map_err(|_| Faults::one("the start of wasmtime failed"))??;
         let granting = Granting {
             values,
             databases: databases?,
@@ -147,7 +148,7 @@ impl App {
             manifest,
             sources: &sources,
             cache: settings.cache.as_deref(),
-            bounds: format!("memory of {} bytes", settings.instance.memory_bytes),
+            bounds: format!("{allocation:?}, {} bytes", settings.instance.memory_bytes),
         };
         let wanted: Vec<(&String, &Component)> = manifest
             .components
@@ -218,7 +219,7 @@ impl App {
 }
 
 /// An engine with room for all instances of all `components`.
-fn engine(settings: &Settings, components: usize) -> Result<Engine> {
+fn engine(settings: &Settings, components: usize) -> Result<(Engine, Allocation)> {
     /// More than that reserve too much of the address space; instances beyond
     /// are refused.
     const MOST: usize = 1000;
@@ -228,13 +229,13 @@ fn engine(settings: &Settings, components: usize) -> Result<Engine> {
         .instances
         .saturating_mul(components)
         .clamp(LEAST, MOST);
-    let engine = engine::engine(engine::Limits {
+    let (engine, allocation) = engine::engine(engine::Limits {
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
         memory_bytes: settings.instance.memory_bytes,
     })
     .map_err(|e| Faults::one(format!("{e:#}")))?;
     engine::tick(&engine).map_err(|e| Faults::one(format!("cannot start a thread: {e}")))?;
-    Ok(engine)
+    Ok((engine, allocation))
 }
 
 /// Reads the files of all components that are triggered or depended upon.

@@ -37,26 +37,38 @@ pub struct Limits {
     pub memory_bytes: usize,
 }
 
+/// Where the memory of instances comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// From a pool with places of one size, in which a component may not fit.
+    Pool,
+    /// It is mapped for each.
+    EachItsOwn,
+}
+
 /// Makes the engine, with instances in a pool of reserved address space, or
-/// with memory mapped for each instance where that much cannot be reserved.
+/// with memory mapped for each instance where that much cannot be reserved; and
+/// tells which.
 ///
 /// # Errors
 ///
 /// wasmtime does not support this machine.
-pub fn engine(limits: Limits) -> anyhow::Result<Engine> {
+pub fn engine(limits: Limits) -> anyhow::Result<(Engine, Allocation)> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    Engine::new(&config).or_else(|pooled| {
+    let pooled = Engine::new(&config).map(|engine| (engine, Allocation::Pool));
+    pooled.or_else(|pooled| {
         tracing::warn!(
             "instances are not pooled, which makes them slower to start: {pooled:#} \
              (is the address space limited, `ulimit -v`?)"
         );
         config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         Engine::new(&config)
+            .map(|engine| (engine, Allocation::EachItsOwn))
             .map_err(anyhow::Error::from)
             .context("wasmtime does not start")
     })

@@ -54,6 +54,8 @@ impl Cache {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory)?;
+        // A link to it may be anybody's: systemd's CacheDirectory is one.
+        let directory = &directory.canonicalize()?;
         check_private(directory)?;
         let known = directory.join(KNOWN);
         let known = check_private(&known).and_then(|()| std::fs::read(&known));
@@ -340,9 +342,11 @@ mod tests {
     }
 
     fn only_file(directory: &Path) -> PathBuf {
-        let mut files = std::fs::read_dir(directory).unwrap();
-        let file = files.next().unwrap().unwrap().path();
-        assert!(files.next().is_none(), "no temporary file stays");
+        let files = std::fs::read_dir(directory).unwrap();
+        let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_none_or(|e| e != "used"));
+        let file = files.pop().unwrap();
+        assert!(files.is_empty(), "no temporary file stays");
         file
     }
 
@@ -366,15 +370,16 @@ mod tests {
         assert!(!component(&cache, &engine));
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_was_loaded_is_not_loaded_again_under_the_same_bounds() {
-        let home = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir_in("/dev/shm").unwrap();
+        let directory = home.path().join("cache");
         let engine = Engine::default();
-        component(&Cache::open(home.path()).unwrap(), &engine);
-        let file = only_file(home.path());
+        component(&Cache::open(&directory).unwrap(), &engine);
+        let file = only_file(&directory);
         let start = |bounds: &str| {
-            let cache = Cache::open(home.path()).unwrap();
+            let cache = Cache::open(&directory).unwrap();
             let (_, found) = cache.find(&engine, &Fingerprint::new(), bounds, |_| {
                 anyhow::ensure!(bounds != "narrow", "it does not fit");
                 Ok(())
@@ -428,8 +433,13 @@ mod tests {
         std::fs::set_permissions(only_file(&directory), open).unwrap();
         assert!(!component(&cache, &engine));
 
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&directory, &link).unwrap();
+        assert!(component(&Cache::open(&link).unwrap(), &engine));
+
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(&directory, open).unwrap();
         assert!(Cache::open(&directory).is_err());
+        assert!(Cache::open(&link).is_err());
     }
 }

@@ -18,7 +18,7 @@ struct Unused {
     age: Duration,
 }
 
-/// Removes files of the cache from `directory` that are not among the `used` and
+/// Removes compiled components from `directory` that are not among the `used` and
 /// are too old or too many, and what a write that did not end has left. Failures
 /// are only logged: another process may be doing the same.
 pub(super) fn remove(directory: &Path, used: &BTreeSet<PathBuf>) {
@@ -32,15 +32,19 @@ pub(super) fn remove(directory: &Path, used: &BTreeSet<PathBuf>) {
         let (Some(kind), Ok(metadata)) = (kind, file.metadata()) else {
             continue;
         };
-        let age = age(&metadata).unwrap_or_default();
+        let own = age(&metadata);
         match kind {
-            Kind::LeftOver if age > DAY => delete(&path),
-            Kind::Component if !used.contains(&path) => unused.push(Unused {
-                bytes: metadata.len(),
-                age,
-                path,
-            }),
-            Kind::LeftOver | Kind::Component => {}
+            Kind::Component if !used.contains(&path) => {
+                let marked = std::fs::metadata(marker(&path));
+                unused.push(Unused {
+                    bytes: metadata.len(),
+                    age: marked.map_or(own, |marked| age(&marked)),
+                    path,
+                });
+            }
+            Kind::LeftOver if own > DAY => delete(&path),
+            Kind::Marker if own > KEPT => delete(&path),
+            Kind::Component | Kind::LeftOver | Kind::Marker => {}
         }
     }
     unused.sort_by_key(|file| file.age);
@@ -53,26 +57,26 @@ pub(super) fn remove(directory: &Path, used: &BTreeSet<PathBuf>) {
     }
 }
 
-/// Notes that a start uses the file at `path`, if the last note is old: it is the
-/// time of modification, and to set it makes the file one to be looked at anew.
+/// Notes that a start uses the compiled component at `path`: by the time of a file
+/// beside it, for that of its own would have to be looked at anew.
 pub(super) fn mark(path: &Path) {
-    let marked_for = std::fs::metadata(path).ok().as_ref().and_then(age);
-    if marked_for.is_some_and(|age| age > KEPT / 2) {
-        let marked = std::fs::File::options()
-            .write(true)
-            .open(path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
-        if let Err(e) = marked {
-            tracing::debug!("cannot mark {}: {e}", path.display());
-        }
+    let marked =
+        std::fs::File::create(marker(path)).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(e) = marked {
+        tracing::debug!("cannot mark {}: {e}", path.display());
     }
 }
 
-/// Since it was written or marked.
-fn age(metadata: &std::fs::Metadata) -> Option<Duration> {
+fn marker(path: &Path) -> PathBuf {
+    path.with_extension("used")
+}
+
+/// Since it was written; nothing if it is yet to come.
+fn age(metadata: &std::fs::Metadata) -> Duration {
+    let written = metadata.modified().unwrap_or_else(|_| SystemTime::now());
     SystemTime::now()
-        .duration_since(metadata.modified().ok()?)
-        .ok()
+        .duration_since(written)
+        .unwrap_or_default()
 }
 
 fn delete(path: &Path) {
@@ -85,6 +89,9 @@ fn delete(path: &Path) {
 /// What a file of the cache is, by its name. Others are not the cache's.
 enum Kind {
     Component,
+    /// Beside a component: when it was used.
+    Marker,
+    /// Of a write that did not end.
     LeftOver,
 }
 
@@ -96,6 +103,9 @@ impl Kind {
         let is_key = |text| is_hex(text, 64);
         if name.strip_suffix(".cwasm").is_some_and(is_key) {
             return Some(Self::Component);
+        }
+        if name.strip_suffix(".used").is_some_and(is_key) {
+            return Some(Self::Marker);
         }
         let (file, random) = name.strip_suffix(".tmp")?.split_once('.')?;
         let is_ours = (file == "known" || is_key(file)) && is_hex(random, 16);
@@ -131,6 +141,7 @@ mod tests {
         let key = "d".repeat(64);
         let half = format!("{key}.0123456789abcdef.tmp");
         let half_written = file(directory, &half, 1, DAY * 2);
+        let marker = file(directory, &format!("{key}.used"), 0, KEPT + DAY);
         let writing = file(directory, "known.fedcba9876543210.tmp", 1, Duration::ZERO);
         let of_others = [
             "mine.cwasm",
@@ -142,7 +153,7 @@ mod tests {
         ]
         .map(|name| file(directory, name, 1, KEPT * 2));
         remove(directory, &BTreeSet::from([used.clone()]));
-        for gone in [old, left_over, half_written] {
+        for gone in [old, left_over, half_written, marker] {
             assert!(!gone.exists(), "{}", gone.display());
         }
         for left in [&used, &recent, &writing].into_iter().chain(&of_others) {
@@ -151,18 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn a_use_counts_from_then_on() {
+    fn a_use_counts_from_then_on_and_does_not_change_the_file() {
         let home = tempfile::tempdir().unwrap();
         let used = component(home.path(), 'a', 1, KEPT * 2);
+        let written = std::fs::metadata(&used).unwrap().modified().unwrap();
         mark(&used);
         remove(home.path(), &BTreeSet::new());
-        assert!(used.exists());
-        // It is not noted at each start: what is known of the file would be lost.
-        let noted = std::fs::metadata(&used).unwrap().modified().unwrap();
-        mark(&used);
         let then = std::fs::metadata(&used).unwrap().modified().unwrap();
-        assert_eq!(noted, then);
-        mark(&home.path().join("missing"));
+        assert_eq!(written, then);
+        // Long after it was marked last.
+        let marker = std::fs::File::create(marker(&used)).unwrap();
+        marker.set_modified(SystemTime::now() - KEPT - DAY).unwrap();
+        remove(home.path(), &BTreeSet::new());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
     #[test]
