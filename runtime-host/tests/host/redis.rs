@@ -14,7 +14,9 @@ pub struct Redis {
 impl Redis {
     /// Starts one on a free port.
     pub fn start() -> Self {
-        Self::start_with("redis://", "--port", &[])
+        let redis = Self::start_with("redis://", "--port", &[]);
+        redis.wait_until_ready();
+        redis
     }
 
     /// Starts one that wants this password.
@@ -63,10 +65,14 @@ impl Redis {
         self.process.kill();
     }
 
-    /// Starts it again with its data, where it was, and waits until it has read
-    /// them.
+    /// Starts it again with its data, where it was.
     pub fn restart(&self) {
         self.process.restart();
+        self.wait_until_ready();
+    }
+
+    /// It takes connections before it has read its files, and commands only then.
+    fn wait_until_ready(&self) {
         while self.command(&["PING"]) != "PONG" {
             std::thread::yield_now();
         }
