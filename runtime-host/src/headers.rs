@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, request};
-
 use serde::Deserialize;
 
 use crate::routes::Found;

@@ -27,7 +27,9 @@ fn main() -> io::Result<()> {
             text.push(record);
         }
         text.push_str(&name(file));
-        for statement in statements(&fs::read_to_string(file)?) {
+        let statements = statements(&fs::read_to_string(file)?);
+        assert!(!statements.is_empty(), "no statement in {file:?}");
+        for statement in statements {
             assert!(
                 !statement.contains([record, unit]),
                 "a separator in {file:?}"
