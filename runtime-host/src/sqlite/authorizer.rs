@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use super::counts::Tally;
 use super::file_session::{State, Taint};
 
 /// Pragmas that only read, or that change what belongs to the database and is
@@ -17,7 +18,6 @@ const HARMLESS: &[&str] = &[
     "application_id",
     "collation_list",
     "compile_options",
-    "data_version",
     "encoding",
     "foreign_key_check",
     "foreign_key_list",
@@ -62,8 +62,19 @@ pub const RESTORED: &[(&str, &str)] = &[
 ];
 
 /// Judges every action of a statement.
-pub fn authorizer(state: Arc<State>) -> impl for<'a> FnMut(AuthContext<'a>) -> Authorization {
+pub fn authorizer(
+    state: Arc<State>,
+    tally: Arc<Tally>,
+) -> impl for<'a> FnMut(AuthContext<'a>) -> Authorization {
     move |context| {
+        if tally.is_marking() {
+            return Authorization::Allow;
+        }
+        if let AuthAction::Function { function_name } = context.action
+            && function_name.eq_ignore_ascii_case("changes")
+        {
+            tally.note_asked();
+        }
         let (verdict, taint) = judge(&context.action);
         if let Some(taint) = taint {
             state.taint(taint);
@@ -127,6 +138,10 @@ fn judge_pragma(name: &str, value: Option<&str>) -> (Authorization, Option<Taint
     }
     if name == "busy_timeout" || RESTORED.iter().any(|(restored, _)| *restored == name) {
         return allow(value.map(|_| Taint::Restore));
+    }
+    // It tells of the others of one connection.
+    if name == "data_version" && value.is_none() {
+        return allow(Some(Taint::Restore));
     }
     // What a sort or a cache takes comes out of the memory that all share.
     if name == "temp_store" {

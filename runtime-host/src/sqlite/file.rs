@@ -11,6 +11,7 @@ use rusqlite::limits::Limit;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorizer::authorizer;
+use super::counts;
 use super::database::{OpenError, SqliteLimits, permit};
 use super::file_session::{FileSession, Link, State};
 use super::lock::{Lock, LockError};
@@ -226,16 +227,14 @@ fn configured(connection: rusqlite::Connection, limits: SqliteLimits) -> rusqlit
     let state = Arc::new(State::new(limits));
     let deadline = Arc::clone(&state);
     connection.progress_handler(PROGRESS_INSTRUCTIONS, Some(move || deadline.is_over()))?;
-    let inserts = Arc::clone(&state);
-    connection.update_hook(Some(
-        move |action: rusqlite::hooks::Action, _: &str, _: &str, _: i64| {
-            if action == rusqlite::hooks::Action::SQLITE_INSERT {
-                inserts.note_insert();
-            }
-        },
-    ))?;
-    connection.authorizer(Some(authorizer(Arc::clone(&state))))?;
-    Ok(Link { connection, state })
+    let tally = Arc::default();
+    counts::replace_functions(&connection, &tally)?;
+    connection.authorizer(Some(authorizer(Arc::clone(&state), Arc::clone(&tally))))?;
+    Ok(Link {
+        connection,
+        state,
+        tally,
+    })
 }
 
 #[cfg(test)]

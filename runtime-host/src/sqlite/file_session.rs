@@ -1,14 +1,13 @@
 //! A connection to a file as one guest has it.
 //!
 //! A connection of SQLite's, which has read the whole schema, is lent to it for a
-//! statement, and stays while it matters which one it is: amid a transaction;
-//! from what it writes to the end of the request, for `changes()`; and once its
-//! settings are changed or temporary tables made, until it is dropped. So there
-//! are about as many as statements and transactions at once, not as many as
+//! statement, and stays while it matters which one it is: amid a transaction, and
+//! once its settings are changed or temporary tables made, until it is dropped. So
+//! there are about as many as statements and transactions at once, not as many as
 //! guests.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::authorizer::RESTORED;
+use super::counts::{Counts, Tally};
 use super::database::{OpenError, SqliteLimits};
 use super::file::{FileDatabase, Lease, close};
 use super::query::{self, Attempt, Outcome};
@@ -31,6 +31,7 @@ const INLINE_TIMEOUT: Duration = Duration::from_millis(2);
 pub struct Link {
     pub(super) connection: rusqlite::Connection,
     pub(super) state: Arc<State>,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl fmt::Debug for Link {
@@ -58,8 +59,6 @@ pub struct State {
     /// How long to wait for another writer: at first, and at most, as long as a
     /// statement may run.
     busy_timeout_millis: AtomicU64,
-    inserted: AtomicBool,
-    wrote: AtomicBool,
     /// The instance is gone.
     cancelled: AtomicBool,
     limits: SqliteLimits,
@@ -81,8 +80,6 @@ impl State {
             taint: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
             busy_timeout_millis: AtomicU64::new(millis(limits.timeout)),
-            inserted: AtomicBool::new(false),
-            wrote: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             limits,
         }
@@ -127,30 +124,18 @@ impl State {
         Duration::from_millis(self.busy_timeout_millis.load(Ordering::Relaxed))
     }
 
-    pub(super) fn note_insert(&self) {
-        self.inserted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn note_write(&self) {
-        self.wrote.store(true, Ordering::Relaxed);
-    }
-
     /// For the next guest.
     fn reset(&self) {
         let Self {
             taint,
             deadline,
             busy_timeout_millis,
-            inserted,
-            wrote,
             cancelled,
             limits,
         } = self;
         taint.store(0, Ordering::Relaxed);
         deadline.store(u64::MAX, Ordering::Relaxed);
         busy_timeout_millis.store(millis(limits.timeout), Ordering::Relaxed);
-        inserted.store(false, Ordering::Relaxed);
-        wrote.store(false, Ordering::Relaxed);
         cancelled.store(false, Ordering::Relaxed);
     }
 }
@@ -178,8 +163,7 @@ pub struct FileSession {
     turn: Arc<Semaphore>,
     /// While it writes, or is in a transaction that does.
     writer: Mutex<Option<OwnedSemaphorePermit>>,
-    last_insert_rowid: AtomicI64,
-    changes: AtomicU64,
+    counts: Mutex<Counts>,
 }
 
 /// What a statement was waited for.
@@ -206,8 +190,7 @@ impl FileSession {
             running: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
             writer: Mutex::default(),
-            last_insert_rowid: AtomicI64::new(0),
-            changes: AtomicU64::new(0),
+            counts: Mutex::default(),
         }
     }
 
@@ -217,6 +200,10 @@ impl FileSession {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
@@ -364,6 +351,10 @@ impl FileSession {
                 offered.link.state.cancel();
             }
             running.state = Some(Arc::clone(&offered.link.state));
+            let Link {
+                connection, tally, ..
+            } = &offered.link;
+            tally.lend(connection, *self.counts());
             *lease = Some(offered);
         }
         lease.as_ref().map(|lease| &lease.link)
@@ -375,16 +366,8 @@ impl FileSession {
         let Some(Lease { link, .. }) = lease else {
             return;
         };
-        let (connection, state) = (&link.connection, &link.state);
-        if state.inserted.load(Ordering::Relaxed) {
-            let rowid = connection.last_insert_rowid();
-            self.last_insert_rowid.store(rowid, Ordering::Relaxed);
-        }
-        let wrote = state.wrote.load(Ordering::Relaxed);
-        if wrote {
-            self.changes.store(connection.changes(), Ordering::Relaxed);
-        }
-        if !wrote && connection.is_autocommit() && !state.is_tainted() {
+        *self.counts() = link.tally.counts(&link.connection);
+        if link.connection.is_autocommit() && !link.state.is_tainted() {
             self.give_back(lease.take());
         }
     }
@@ -407,12 +390,12 @@ impl FileSession {
 
     /// The row id of the last insertion of this session, or 0.
     pub fn last_insert_rowid(&self) -> i64 {
-        self.last_insert_rowid.load(Ordering::Relaxed)
+        self.counts().last_insert_rowid
     }
 
     /// The rows that the last writing statement of this session changed, or 0.
     pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.counts().changes
     }
 
     /// Stops what runs.
@@ -424,9 +407,9 @@ impl FileSession {
         }
     }
 
-    /// Ends what a request has left: undoes a transaction that is open, and gives
-    /// the connection back if it may. Whether there was a transaction. Undoing in
-    /// write-ahead mode forgets pages in memory and waits for nothing.
+    /// Undoes a transaction that a request has left open, and gives the connection
+    /// back if it may. Whether there was one. Undoing in write-ahead mode forgets
+    /// pages in memory and waits for nothing.
     pub(super) fn end_request(&self) -> bool {
         let Ok(mut lease) = self.lease.try_lock() else {
             return false;
@@ -434,18 +417,16 @@ impl FileSession {
         let Some(Lease { link, .. }) = &*lease else {
             return false;
         };
-        let is_undone = !link.connection.is_autocommit();
-        if is_undone {
-            link.state.set_deadline(self.database.limits().timeout);
-            if let Err(e) = link.connection.execute_batch("ROLLBACK") {
-                tracing::error!("cannot undo a transaction: {e}");
-            }
-            self.leave_queue(link);
+        if link.connection.is_autocommit() {
+            return false;
         }
-        link.state.wrote.store(false, Ordering::Relaxed);
-        link.state.inserted.store(false, Ordering::Relaxed);
+        link.state.set_deadline(self.database.limits().timeout);
+        if let Err(e) = link.connection.execute_batch("ROLLBACK") {
+            tracing::error!("cannot undo a transaction: {e}");
+        }
+        self.leave_queue(link);
         self.settle(&mut lease);
-        is_undone
+        true
     }
 }
 
@@ -663,19 +644,35 @@ mod tests {
         assert_eq!(connections(&one), 2);
     }
 
+    const COUNTS: &str = "SELECT changes(), total_changes(), last_insert_rowid()";
+
     #[tokio::test]
-    async fn what_a_request_changed_is_told_to_its_end() {
+    async fn what_a_session_counted_stays_with_it() {
         let (_folder, one, two) = two().await;
         run(&one, "INSERT INTO t VALUES (1), (2)").await.unwrap();
         run(&two, INSERT).await.unwrap();
         run(&two, INSERT).await.unwrap();
-        let told = integers(&one, "SELECT changes(), last_insert_rowid()").await;
-        assert_eq!(told, [2, 2]);
+        for session in [&one, &two] {
+            assert!(!session.has_lease());
+            assert_eq!(connections(session), 1, "they share it");
+        }
+        assert_eq!(integers(&one, COUNTS).await, [2, 2, 2]);
         assert!(!one.end_request(), "no transaction was open");
-        assert!(!one.has_lease());
         run(&two, "DELETE FROM t").await.unwrap();
+        assert_eq!(integers(&one, COUNTS).await, [2, 2, 2]);
         assert_eq!((one.changes(), one.last_insert_rowid()), (2, 2));
+        assert_eq!(integers(&two, COUNTS).await, [4, 6, 4]);
         assert_eq!((two.changes(), two.last_insert_rowid()), (4, 4));
+    }
+
+    #[tokio::test]
+    async fn who_asks_whether_others_wrote_keeps_the_connection() {
+        const ASK: &str = "PRAGMA data_version";
+        let (_folder, one, two) = two().await;
+        let before = integers(&one, ASK).await;
+        assert_eq!(integers(&one, ASK).await, before);
+        run(&two, INSERT).await.unwrap();
+        assert_ne!(integers(&one, ASK).await, before);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 
 mod authorizer;
 pub mod copy;
+mod counts;
 mod database;
 mod file;
 mod file_session;
@@ -15,6 +16,7 @@ mod lock;
 mod query;
 mod server;
 mod session;
+mod verb;
 
 pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Location, OpenError, SqliteLimits};
 pub use file::FileDatabase;

@@ -7,6 +7,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 use super::database::SqliteLimits;
 use super::file_session::{Link, Place};
+use super::verb;
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
 
@@ -98,13 +99,14 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
         .into_iter()
         .map(str::to_owned)
         .collect();
+    link.tally.prepare(&link.connection);
     let mut rows = Vec::new();
     let result = statement
         .query(rusqlite::params_from_iter(parameters.iter().map(Parameter)))
         .map_err(Failure::Sqlite)
         .and_then(|mut cursor| collect(&mut cursor, &mut rows, limits));
-    if !reads {
-        link.state.note_write();
+    if !reads && verb::counts_changes(sql) {
+        link.tally.note_counted();
     }
     if link.state.is_tainted() {
         // A PRAGMA is judged, and some act, when it is prepared.

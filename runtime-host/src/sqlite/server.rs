@@ -24,6 +24,7 @@ use super::database::{OpenError, SqliteLimits, permit};
 use super::file_session::Place;
 use super::hrana::{Answer, Done, Pipeline, Request, Statement};
 use super::query::{self, Outcome};
+use super::verb;
 use crate::answers;
 use crate::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
 use crate::bound;
@@ -343,7 +344,7 @@ impl ServerSession {
             }
             state.baton.take()
         };
-        let stays = baton.is_some() || begins_transaction(sql);
+        let stays = baton.is_some() || verb::begins_transaction(sql);
         let mut requests = vec![Request::Execute { stmt }, Request::GetAutocommit];
         if !stays {
             requests.push(Request::Close);
@@ -442,55 +443,9 @@ impl Drop for ServerSession {
     }
 }
 
-/// Whether the first word, after blanks and comments, begins a transaction.
-fn begins_transaction(sql: &str) -> bool {
-    let mut rest = sql.trim_start();
-    loop {
-        let end = if rest.starts_with("--") {
-            rest.find('\n')
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map(|at| at + 1)
-        } else {
-            break;
-        };
-        let Some(end) = end else { return false };
-        rest = rest[end + 1..].trim_start();
-    }
-    let end = rest
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(rest.len());
-    ["BEGIN", "SAVEPOINT"]
-        .iter()
-        .any(|word| rest[..end].eq_ignore_ascii_case(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn transactions_are_known_by_their_first_word() {
-        for sql in [
-            "BEGIN",
-            "begin immediate",
-            "\n -- why\n /* and */ Savepoint a",
-            "BEGIN;",
-        ] {
-            assert!(begins_transaction(sql), "{sql}");
-        }
-        for sql in [
-            "",
-            "beginning",
-            "SELECT 'BEGIN'",
-            "COMMIT",
-            "-- BEGIN",
-            "/* BEGIN",
-            "/*",
-        ] {
-            assert!(!begins_transaction(sql), "{sql}");
-        }
-    }
 
     #[test]
     fn an_address_is_plain_and_keeps_its_token() {
@@ -512,12 +467,5 @@ mod tests {
             ServerAddress::new("http://a", "a\nb"),
             Err(AddressError::Token)
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic(sql in "[-*/ \\nBEGINbegin\\PC]*") {
-            begins_transaction(&sql);
-        }
     }
 }

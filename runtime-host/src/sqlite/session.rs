@@ -110,7 +110,7 @@ impl Sessions {
     /// Undoes transactions that were left open; whether there was one. For when
     /// the guest has nothing more to do: a request that ended amid a transaction
     /// would otherwise keep every other writer waiting for as long as its
-    /// instance lives, and one that wrote its connection.
+    /// instance lives.
     pub fn end_request(&self) -> bool {
         let sessions: Vec<_> = {
             let open = self.open();

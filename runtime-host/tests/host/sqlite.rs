@@ -56,6 +56,21 @@ fn values_changes_and_row_ids() {
 }
 
 #[test]
+fn what_a_component_counts_goes_from_request_to_request_with_its_connection() {
+    let app = granted();
+    let host = app.start(&[]);
+    let keep = |script: &str| host.post("/sql?keep", script).body;
+    sql(&host, &["CREATE TABLE t (v)"]);
+    assert_eq!(keep("INSERT INTO t VALUES (1), (2), (3)"), "\n");
+    sql(
+        &host,
+        &["INSERT INTO t VALUES (4)", "DELETE FROM t WHERE v = 9"],
+    );
+    let asked = "SELECT changes(), total_changes(), last_insert_rowid()\nchanges\nrowid";
+    assert_eq!(keep(asked), "3|3|3\n3\n3\n");
+}
+
+#[test]
 fn errors_keep_the_text_of_sqlite() {
     let app = granted();
     let host = app.start(&[]);
