@@ -67,7 +67,7 @@ pub fn authorizer(
     tally: Arc<Tally>,
 ) -> impl for<'a> FnMut(AuthContext<'a>) -> Authorization {
     move |context| {
-        if tally.is_marking() {
+        if tally.is_counting() {
             return Authorization::Allow;
         }
         if let AuthAction::Function { function_name } = context.action
@@ -75,7 +75,16 @@ pub fn authorizer(
         {
             tally.note_asked();
         }
-        let (verdict, taint) = judge(&context.action);
+        let (verdict, mut taint) = judge(&context.action);
+        if let AuthAction::Pragma {
+            pragma_value: Some(_),
+            ..
+        } = context.action
+            && context.database_name == Some("temp")
+        {
+            // It stays with the connection's temporary database.
+            taint = Some(Taint::Discard);
+        }
         if let Some(taint) = taint {
             state.taint(taint);
         }

@@ -4,15 +4,23 @@
 //!
 //! The row id of a connection can be set. Its counts cannot, so SQL's functions
 //! for them are replaced: as long as a connection counts what it did when it was
-//! lent, the session has changed nothing on it. Where that does not tell, since
-//! the last to write changed nothing and a trigger may do the same, the connection
-//! is made to count something.
+//! lent, the session has changed nothing on it. That does not tell whether a
+//! trigger has, if it changed nothing or has ended: before a statement that asks
+//! for `changes()`, it or a trigger, the connection is made to count as many rows
+//! as the session.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::functions::FunctionFlags;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
+
+/// The rows that a connection is made to count at most. Of more, a session that
+/// has changed them hears the right number unless a trigger ended just before.
+const MOST_MADE: u64 = 1000;
+/// Statements that are known to ask; if there are so many, all are taken to.
+const MOST_ASKING: usize = 256;
 
 /// What SQLite counts.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +47,11 @@ impl Counts {
 #[derive(Debug, Default)]
 pub struct Tally {
     lent: Mutex<Lent>,
-    /// A statement that was prepared asks for `changes()`, it or a trigger.
+    /// Statements that ask for `changes()`, they or a trigger.
+    asking: Mutex<HashSet<String>>,
+    /// What is prepared or runs now is one.
     is_asked: AtomicBool,
-    is_marking: AtomicBool,
+    is_counting: AtomicBool,
 }
 
 /// As it was when the connection was lent.
@@ -89,39 +99,62 @@ impl Tally {
         }
     }
 
-    /// A statement has ended that counts changes.
-    pub fn note_counted(&self) {
-        self.lent().has_counted = true;
-    }
-
-    /// A statement is prepared that asks for `changes()`.
+    /// `changes()` is asked for by what is prepared or runs.
     pub fn note_asked(&self) {
         self.is_asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether what the connection runs is [`Tally::prepare`]'s.
-    pub fn is_marking(&self) -> bool {
-        self.is_marking.load(Ordering::Relaxed)
+    pub fn is_counting(&self) -> bool {
+        self.is_counting.load(Ordering::Relaxed)
     }
 
-    /// Before a prepared statement runs.
-    pub fn prepare(&self, connection: &Connection) {
-        if !self.is_asked.load(Ordering::Relaxed) {
-            return;
+    /// Before `sql`, which is prepared, runs.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's; the connection may have a table too many then.
+    pub fn prepare(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+        self.learn(sql);
+        let session = self.counts(connection);
+        if session.changes == connection.changes() || !self.asks(sql) {
+            return Ok(());
         }
-        let counts = self.counts(connection);
-        let is_told = counts.changes == connection.changes() || connection.changes() != 0;
-        if is_told {
-            return;
+        self.is_counting.store(true, Ordering::Relaxed);
+        let counted = count(connection, session.changes.min(MOST_MADE));
+        self.is_counting.store(false, Ordering::Relaxed);
+        self.lend(connection, session);
+        match counted {
+            // Where nothing can be written, no trigger does.
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::ReadOnly) => Ok(()),
+            counted => counted,
         }
-        self.is_marking.store(true, Ordering::Relaxed);
-        let marked = mark(connection);
-        self.is_marking.store(false, Ordering::Relaxed);
-        // Where nothing can be written, no trigger does.
-        if let Err(e) = marked {
-            tracing::debug!("a connection to a database cannot count: {e}");
+    }
+
+    /// After `sql` has run, which counts what it changes or does not.
+    pub fn note_end(&self, sql: &str, counts: bool) {
+        self.learn(sql);
+        if counts {
+            self.lent().has_counted = true;
         }
-        self.lend(connection, counts);
+    }
+
+    fn learn(&self, sql: &str) {
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            let mut asking = self.asking();
+            if asking.len() < MOST_ASKING {
+                asking.insert(sql.to_owned());
+            }
+        }
+    }
+
+    fn asks(&self, sql: &str) -> bool {
+        let asking = self.asking();
+        asking.len() >= MOST_ASKING || asking.contains(sql)
+    }
+
+    fn asking(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lent(&self) -> MutexGuard<'_, Lent> {
@@ -154,16 +187,29 @@ fn replace(
         // SAFETY: it does not leave this call, which SQLite makes on the thread that
         // has the connection.
         let connection = unsafe { context.get_connection() }?;
+        // Whoever uses it in a column's default is not seen before.
+        tally.note_asked();
         // Nobody changes 2^63 rows.
         Ok(count(tally.counts(&connection)).cast_signed())
     })
 }
 
-/// Has `connection` count a change, in a table that is gone again.
-fn mark(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "CREATE TEMP TABLE counted (v); INSERT INTO temp.counted VALUES (0); DROP TABLE temp.counted",
-    )
+/// Has `connection` count `rows`, in a table that is gone again.
+fn count(connection: &Connection, rows: u64) -> rusqlite::Result<()> {
+    let done = connection.execute_batch(&format!(
+        "SAVEPOINT \"runtime-host\";
+         CREATE TEMP TABLE \"runtime-host\" (v);
+         INSERT INTO temp.\"runtime-host\"
+         WITH RECURSIVE n (v) AS (SELECT 1 WHERE {rows} > 0 UNION ALL SELECT v + 1 FROM n WHERE v < {rows})
+         SELECT v FROM n;
+         DROP TABLE temp.\"runtime-host\";
+         RELEASE \"runtime-host\""
+    ));
+    if done.is_err() {
+        // It may have ended the transaction, and this with it.
+        let _ = connection.execute_batch("ROLLBACK TO \"runtime-host\"; RELEASE \"runtime-host\"");
+    }
+    done
 }
 
 #[allow(unsafe_code, reason = "rusqlite does not offer it")]
@@ -176,6 +222,7 @@ fn set_last_insert_rowid(connection: &Connection, rowid: i64) {
 mod tests {
     use super::*;
     use crate::bindings::spin::sqlite::sqlite::Value;
+    use crate::sqlite::file_session::FileSession;
     use crate::sqlite::{FileDatabase, SqliteLimits};
     use proptest::prelude::*;
     use std::time::Duration;
@@ -185,6 +232,7 @@ mod tests {
         CREATE TABLE t (v);
         CREATE TABLE log (n UNIQUE);
         CREATE TABLE told (v);
+        CREATE TABLE plain (v, n DEFAULT (total_changes()));
         CREATE TRIGGER logs AFTER UPDATE ON t BEGIN
             INSERT INTO log SELECT coalesce(max(n), 0) + 100 FROM log;
         END;
@@ -203,60 +251,121 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_leaves_nothing_behind() {
+    fn a_connection_counts_as_many_rows_as_it_is_told_and_keeps_none() {
         let connection = Connection::open_in_memory().unwrap();
-        mark(&connection).unwrap();
-        let counts = Counts::of(&connection);
-        assert_eq!((counts.changes, counts.total_changes), (1, 1));
+        for rows in [1, 0, MOST_MADE, 0] {
+            count(&connection, rows).unwrap();
+            assert_eq!(connection.changes(), rows);
+        }
+        connection.execute_batch("BEGIN").unwrap();
+        connection.pragma_update(None, "query_only", 1).unwrap();
+        count(&connection, 1).unwrap_err();
+        assert!(!connection.is_autocommit(), "the transaction goes on");
         let left = "SELECT count(*) FROM sqlite_temp_schema";
         assert_eq!(integer(&connection, left), 0);
+    }
+
+    #[test]
+    fn all_statements_are_taken_to_ask_when_many_do() {
         let tally = Tally::default();
-        tally.lend(&connection, Counts::default());
-        assert_eq!(tally.counts(&connection), Counts::default());
+        for number in 0..MOST_ASKING {
+            assert!(!tally.asks("SELECT 1"));
+            tally.note_asked();
+            tally.note_end(&format!("SELECT changes() + {number}"), false);
+        }
+        assert!(tally.asks("SELECT 1"));
     }
 
     /// What a session may do, without others in between.
-    const STEPS: [&[&str]; 14] = [
+    const STEPS: [&[&str]; 19] = [
         &["INSERT INTO t VALUES (1), (2)"],
         &["INSERT INTO t VALUES (3)"],
         &["DELETE FROM t WHERE v = 9"],
-        &["UPDATE t SET v = v + 1 WHERE v < 3"],
+        &["UPDATE t SET v = v + 1 WHERE v < 3 RETURNING changes()"],
+        &["UPDATE t SET v = changes()"],
         &["INSERT INTO told VALUES (1)"],
         &["INSERT INTO told VALUES (1), (2), (1)"],
-        &["INSERT INTO told SELECT changes()"],
+        &["INSERT INTO told SELECT changes() FROM t"],
         &["INSERT INTO told VALUES (7) RETURNING changes()"],
         &["INSERT INTO window VALUES (1), (2)"],
+        &["INSERT INTO plain (v) VALUES (1)"],
         // The second time, it is there.
         &["INSERT INTO log VALUES (-1), (-2), (-1)"],
+        // One parameter is missing.
+        &["INSERT INTO t VALUES (?)"],
         &["CREATE TABLE IF NOT EXISTS more AS SELECT 1"],
         &["BEGIN IMMEDIATE", "COMMIT"],
-        &["BEGIN IMMEDIATE", "INSERT INTO t VALUES (5)", "ROLLBACK"],
+        &["BEGIN", "SELECT changes() FROM t", "COMMIT"],
+        &["BEGIN IMMEDIATE", "INSERT INTO told VALUES (5)", "ROLLBACK"],
         &[
             "BEGIN",
             "DELETE FROM t WHERE v = 9",
-            "UPDATE t SET v = 0",
+            "UPDATE t SET v = changes()",
             "COMMIT",
         ],
+        &["SELECT changes(), total_changes(), last_insert_rowid()"],
     ];
-    /// What is looked at by SQL.
+    /// What is looked at.
     const TOLD: [&str; 5] = [
-        "SELECT changes()",
-        "SELECT total_changes()",
-        "SELECT last_insert_rowid()",
+        "SELECT changes(), total_changes(), last_insert_rowid()",
         "SELECT n FROM counted",
-        "SELECT 1000000 * count(*) + coalesce(sum(n), 0) FROM log",
+        "SELECT n FROM log ORDER BY n",
+        "SELECT v FROM t ORDER BY v",
+        "SELECT n FROM plain ORDER BY n",
     ];
 
-    /// Who takes a step, which, and whether its request ends then, and both look.
-    type Step = (bool, usize, bool, bool);
+    #[derive(Debug, Clone)]
+    struct Step {
+        who: usize,
+        what: &'static [&'static str],
+        /// SQL's own counts are looked at then.
+        looks: bool,
+        /// Others have the connection that was used last.
+        elsewhere: bool,
+    }
+
+    prop_compose! {
+        fn step()(
+            who in 0..2_usize,
+            what in 0..STEPS.len(),
+            looks in any::<bool>(),
+            elsewhere in any::<bool>(),
+        ) -> Step {
+            Step { who, what: STEPS[what], looks, elsewhere }
+        }
+    }
+
+    /// Rows of integers, or that it failed.
+    type Told = Option<Vec<Vec<i64>>>;
+
+    async fn told(session: &Arc<FileSession>, sql: &str) -> Told {
+        let outcome = session.execute(sql.to_owned(), Vec::new()).await;
+        outcome.result.ok()?;
+        let integer = |value: &Value| match value {
+            Value::Integer(integer) => *integer,
+            other => panic!("{other:?}"),
+        };
+        let rows = outcome.rows.iter();
+        Some(
+            rows.map(|row| row.values.iter().map(integer).collect())
+                .collect(),
+        )
+    }
+
+    fn expected(reference: &Connection, sql: &str) -> Told {
+        let mut statement = reference.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map((), |row| (0..columns).map(|at| row.get(at)).collect());
+        rows.and_then(Iterator::collect).ok()
+    }
 
     /// Two sessions, and two connections of SQLite's own, which do the same.
-    async fn counts_as_sqlite(script: &[Step]) {
+    async fn counts_as_sqlite(script: Vec<Step>) {
         let folder = tempfile::tempdir().unwrap();
         let limits = SqliteLimits {
             timeout: Duration::from_secs(60),
-            rows: 10,
-            result_bytes: 1000,
+            rows: 100_000,
+            result_bytes: 10_000_000,
             statement_bytes: 1000,
             value_bytes: 1000,
             connections: 4,
@@ -267,32 +376,29 @@ mod tests {
         let path = folder.path().join("reference");
         let references = [(); 2].map(|()| Connection::open(&path).unwrap());
         references[0].execute_batch(SCHEMA).unwrap();
-        let run = async |who: usize, sql: &str| {
-            let outcome = sessions[who].execute(sql.to_owned(), Vec::new()).await;
-            outcome.result.map(|()| outcome.rows)
-        };
-        for (index, &(second, step, ends_request, looks)) in script.iter().enumerate() {
-            let who = usize::from(second);
-            for sql in STEPS[step] {
-                let ran = run(who, sql).await;
-                let expected = references[who].execute_batch(sql);
-                assert_eq!(ran.is_ok(), expected.is_ok(), "{ran:?}, not {expected:?}");
+        for step in script {
+            let other = step.elsewhere.then(|| database.try_lease()).flatten();
+            for sql in step.what {
+                let told = told(&sessions[step.who], sql).await;
+                assert_eq!(
+                    told,
+                    expected(&references[step.who], sql),
+                    "{sql} in {step:?}"
+                );
             }
-            if ends_request {
-                sessions[who].end_request();
-            }
-            for (who, reference) in references.iter().enumerate() {
-                let told = (sessions[who].changes(), sessions[who].last_insert_rowid());
+            for (session, reference) in sessions.iter().zip(&references) {
+                let told = (session.changes(), session.last_insert_rowid());
                 let expected = (reference.changes(), reference.last_insert_rowid());
-                assert_eq!(told, expected, "by {who} after {index}");
-                for sql in TOLD.into_iter().filter(|_| looks) {
-                    let told = run(who, sql).await.unwrap();
-                    let expected = integer(reference, sql);
-                    assert!(
-                        matches!(told[0].values[..], [Value::Integer(told)] if told == expected),
-                        "{sql} by {who} after {index}: {told:?}, not {expected}"
-                    );
+                assert_eq!(told, expected, "after {step:?}");
+            }
+            for (session, reference) in sessions.iter().zip(&references) {
+                for sql in TOLD.into_iter().filter(|_| step.looks) {
+                    let told = told(session, sql).await;
+                    assert_eq!(told, expected(reference, sql), "{sql} after {step:?}");
                 }
+            }
+            if let Some(other) = other {
+                database.put_back(other);
             }
         }
     }
@@ -300,14 +406,10 @@ mod tests {
     proptest! {
         #[test]
         fn sessions_that_share_connections_count_as_those_of_sqlite(
-            script in proptest::collection::vec(any::<(bool, proptest::sample::Index, bool, bool)>(), 1..16)
+            script in proptest::collection::vec(step(), 1..16)
         ) {
-            let script: Vec<Step> = script
-                .into_iter()
-                .map(|(who, step, ends, looks)| (who, step.index(STEPS.len()), ends, looks))
-                .collect();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(counts_as_sqlite(&script));
+            runtime.unwrap().block_on(counts_as_sqlite(script));
         }
     }
 }

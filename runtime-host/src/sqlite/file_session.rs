@@ -2,7 +2,8 @@
 //!
 //! A connection of SQLite's, which has read the whole schema, is lent to it for a
 //! statement, and stays while it matters which one it is: amid a transaction, and
-//! once its settings are changed or temporary tables made, until it is dropped. So
+//! once it is tainted (settings changed, temporary tables made), until it is
+//! dropped. What it counts goes with the guest (see [`super::counts`]). So
 //! there are about as many as statements and transactions at once, not as many as
 //! guests.
 
@@ -44,7 +45,8 @@ impl fmt::Debug for Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Taint {
-    /// Changed settings that can be put back.
+    /// Changed settings that can be put back, or asked what only this connection
+    /// tells.
     Restore = 1,
     /// Made something that lives as long as the connection.
     Discard = 2,
@@ -329,7 +331,6 @@ impl FileSession {
         }
         let writer = self.writer().is_some().then_some(waited);
         let attempt = run(link, statement, parameters, Place::Blocking, writer);
-        self.leave_queue(link);
         self.settle(&mut lease);
         Some(attempt)
     }
@@ -367,6 +368,8 @@ impl FileSession {
             return;
         };
         *self.counts() = link.tally.counts(&link.connection);
+        // Also after a statement that only reads: an error can end a transaction.
+        self.leave_queue(link);
         if link.connection.is_autocommit() && !link.state.is_tainted() {
             self.give_back(lease.take());
         }
@@ -382,7 +385,7 @@ impl FileSession {
 
     /// Lets the next one write, unless a transaction of this one does.
     fn leave_queue(&self, link: &Link) {
-        let state = link.connection.transaction_state::<&str>(None);
+        let state = link.connection.transaction_state(Some("main"));
         if !matches!(state, Ok(TransactionState::Write)) {
             *self.writer() = None;
         }
@@ -424,7 +427,6 @@ impl FileSession {
         if let Err(e) = link.connection.execute_batch("ROLLBACK") {
             tracing::error!("cannot undo a transaction: {e}");
         }
-        self.leave_queue(link);
         self.settle(&mut lease);
         true
     }
@@ -688,6 +690,27 @@ mod tests {
         }
         drop(one);
         assert_eq!(integers(&two, SETTING).await, [0]);
+    }
+
+    #[tokio::test]
+    async fn an_error_that_ends_a_transaction_lets_the_next_one_write() {
+        let (_folder, one, two) = two().await;
+        run(&one, "CREATE TABLE u (v UNIQUE ON CONFLICT ROLLBACK)")
+            .await
+            .unwrap();
+        run(&one, "INSERT INTO u VALUES (1)").await.unwrap();
+        run(&one, "BEGIN IMMEDIATE").await.unwrap();
+        run(&one, "INSERT INTO u VALUES (1)").await.unwrap_err();
+        assert!(!one.has_lease());
+        run(&two, INSERT).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn temporary_settings_of_one_are_not_seen_by_the_next() {
+        let (_folder, one, two) = two().await;
+        run(&one, "PRAGMA temp.user_version = 42").await.unwrap();
+        drop(one);
+        assert_eq!(integers(&two, "PRAGMA temp.user_version").await, [0]);
     }
 
     #[tokio::test]

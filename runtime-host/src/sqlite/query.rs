@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 use super::database::SqliteLimits;
-use super::file_session::{Link, Place};
+use super::file_session::{Link, Place, Taint};
 use super::verb;
 use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
@@ -99,15 +99,24 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
         .into_iter()
         .map(str::to_owned)
         .collect();
-    link.tally.prepare(&link.connection);
+    if let Err(e) = link.tally.prepare(&link.connection, sql) {
+        link.state.taint(Taint::Discard);
+        return match place == Place::Inline && may_succeed_later(&e) {
+            true => Attempt::Waits,
+            false => Attempt::Done(Outcome::failed(io(&e))),
+        };
+    }
     let mut rows = Vec::new();
     let result = statement
         .query(rusqlite::params_from_iter(parameters.iter().map(Parameter)))
         .map_err(Failure::Sqlite)
-        .and_then(|mut cursor| collect(&mut cursor, &mut rows, limits));
-    if !reads && verb::counts_changes(sql) {
-        link.tally.note_counted();
-    }
+        .and_then(|mut cursor| {
+            let collected = collect(&mut cursor, &mut rows, limits);
+            drop(cursor);
+            let counts = !reads && verb::counts_changes(sql);
+            link.tally.note_end(sql, counts);
+            collected
+        });
     if link.state.is_tainted() {
         // A PRAGMA is judged, and some act, when it is prepared.
         statement.discard();
