@@ -104,41 +104,29 @@ impl App {
             .iter()
             .map(|trigger| trigger.component.as_str())
             .collect();
-        let cache = settings.cache.as_deref();
-        let sources = faults.keep(read_sources(manifest, &triggered, cache));
+        let wanted: Vec<(&String, &Component)> = manifest
+            .components
+            .iter()
+            .filter(|(id, _)| triggered.contains(id.as_str()))
+            .collect();
+        let sources = faults.keep(read_sources(manifest, &wanted, settings.cache.as_deref()));
         faults.finish()?;
         let sources = sources.unwrap_or_default();
-
-        let values = variables.of_components(manifest)?;
-        let client =
-            Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
-        let client = Arc::new(client);
-        // The one reserves memory, the other waits for the disk.
-        let (engine, databases) = std::thread::scope(|scope| {
-            let engine = scope.spawn(|| engine(&settings, triggered.len()));
-            let databases = used(
-                manifest,
-                |component| &component.sqlite_databases,
-                &settings.databases,
-                |_, place| Database::prepare(place, &client, settings.sqlite),
-            );
-            (engine.join(), databases)
+        // The one reserves memory, the other reads files.
+        let (engine, prepared) = std::thread::scope(|scope| {
+            let engine = scope.spawn(|| engine(&settings, wanted.len()));
+            let prepared = Prepared::new(manifest, variables, &settings, &wanted);
+            (engine.join(), prepared)
         });
+        let Prepared {
+            client,
+            databases,
+            stores,
+            grants,
+            faults: grant_faults,
+        } = prepared?;
         let (engine, allocation) =
             engine.map_err(|_| Faults::one("the start of wasmtime failed"))??;
-        let granting = Granting {
-            values,
-            databases: databases?,
-            stores: used(
-                manifest,
-                |component| &component.key_value_stores,
-                &settings.stores,
-                |label, place| Store::prepare(label, place, settings.key_value),
-            )?,
-            client: Arc::clone(&client),
-            variables,
-            settings: &settings,
-        };
 
         let compiler = Compiler {
             linker: engine::linker(&engine)
@@ -150,16 +138,10 @@ impl App {
             cache: settings.cache.as_deref(),
             bounds: format!("{allocation:?}, {} bytes", settings.instance.memory_bytes),
         };
-        let wanted: Vec<(&String, &Component)> = manifest
-            .components
-            .iter()
-            .filter(|(id, _)| triggered.contains(id.as_str()))
-            .collect();
         let mut faults = Collector::default();
-        let mut grant_faults = Faulty::default();
         let mut runners = IndexMap::new();
-        for ((id, component), compiled) in wanted.iter().zip(compiler.compile_all(&wanted)) {
-            let grants = grant_faults.keep(id, granting.of(id, component));
+        let compiled = compiler.compile_all(&wanted);
+        for (((id, _), grants), compiled) in wanted.iter().zip(grants).zip(compiled) {
             let (Some(grants), Some(compiled)) = (grants, faults.keep(compiled)) else {
                 continue;
             };
@@ -188,8 +170,8 @@ impl App {
             client,
             schedule: schedule.unwrap_or_default(),
             backups: backups.flatten(),
-            databases: granting.databases,
-            stores: granting.stores,
+            databases,
+            stores,
             runners,
         };
         faults.finish_with((app, collected))
@@ -218,6 +200,61 @@ impl App {
     }
 }
 
+/// What is put together beside the engine.
+struct Prepared {
+    client: Arc<Client>,
+    databases: BTreeMap<String, Database>,
+    stores: BTreeMap<String, Store>,
+    /// Of each wanted component, if it can be granted what it names.
+    grants: Vec<Option<Grants>>,
+    /// Why it cannot.
+    faults: Faulty,
+}
+
+impl Prepared {
+    /// For the `wanted` components.
+    fn new(
+        manifest: &Manifest,
+        variables: &Variables,
+        settings: &Settings,
+        wanted: &[(&String, &Component)],
+    ) -> Result<Self> {
+        let client =
+            Client::new(settings.outbound).map_err(|e| Faults::one(format!("TLS: {e}")))?;
+        let client = Arc::new(client);
+        let granting = Granting {
+            values: variables.of_components(manifest)?,
+            databases: used(
+                manifest,
+                |component| &component.sqlite_databases,
+                &settings.databases,
+                |_, place| Database::prepare(place, &client, settings.sqlite),
+            )?,
+            stores: used(
+                manifest,
+                |component| &component.key_value_stores,
+                &settings.stores,
+                |label, place| Store::prepare(label, place, settings.key_value),
+            )?,
+            client: Arc::clone(&client),
+            variables,
+            settings,
+        };
+        let mut faults = Faulty::default();
+        let grants = wanted
+            .iter()
+            .map(|(id, component)| faults.keep(id, granting.of(id, component)))
+            .collect();
+        Ok(Self {
+            client,
+            databases: granting.databases,
+            stores: granting.stores,
+            grants,
+            faults,
+        })
+    }
+}
+
 /// An engine with room for all instances of all `components`.
 fn engine(settings: &Settings, components: usize) -> Result<(Engine, Allocation)> {
     /// More than that reserve too much of the address space; instances beyond
@@ -238,21 +275,19 @@ fn engine(settings: &Settings, components: usize) -> Result<(Engine, Allocation)
     Ok((engine, allocation))
 }
 
-/// Reads the files of all components that are triggered or depended upon.
+/// Reads the files of `components` and of what they depend upon.
 fn read_sources(
     manifest: &Manifest,
-    triggered: &BTreeSet<&str>,
+    components: &[(&String, &Component)],
     cache: Option<&Cache>,
 ) -> Result<BTreeMap<PathBuf, Source>> {
     let mut faults = Collector::default();
     let mut wanted: BTreeMap<PathBuf, bool> = BTreeMap::new();
-    for (id, component) in &manifest.components {
-        if triggered.contains(id.as_str()) {
-            wanted.insert(component.source.clone(), component.build.is_some());
-            for dependency in &component.dependencies {
-                let (path, built) = dependency_path(manifest, &dependency.source);
-                wanted.insert(path, built);
-            }
+    for (_, component) in components {
+        wanted.insert(component.source.clone(), component.build.is_some());
+        for dependency in &component.dependencies {
+            let (path, built) = dependency_path(manifest, &dependency.source);
+            wanted.insert(path, built);
         }
     }
     let wanted: Vec<(PathBuf, bool)> = wanted.into_iter().collect();

@@ -180,7 +180,6 @@ impl Kept {
         check_private(&self.0)
             .map_err(anyhow::Error::from)
             .and_then(|()| map(engine, &self.0))
-            .with_context(|| format!("{} is unusable", self.0.display()))
     }
 
     /// Writes a compiled component with its checksum.

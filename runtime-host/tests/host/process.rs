@@ -117,12 +117,22 @@ impl Application {
 
 /// Runs a command that must end by itself: its error lines and exit code.
 pub fn refused(command: &mut Command) -> (Vec<String>, i32) {
-    let output = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .output()
+        .spawn()
         .unwrap();
+    let pid = child.id();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let kill = Command::new("kill")
+            .args(["-s", "KILL", &pid.to_string()])
+            .status();
+        panic!("it does not end by itself; {kill:?}");
+    });
+    let output = output.unwrap();
     let lines: Vec<String> = String::from_utf8_lossy(&output.stderr)
         .lines()
         .filter_map(|line| line.strip_prefix("error: "))
