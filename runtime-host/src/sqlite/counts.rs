@@ -109,13 +109,23 @@ impl Tally {
         self.is_counting.load(Ordering::Relaxed)
     }
 
+    /// After `sql` was prepared or has run: whether it asks is not told again when
+    /// its prepared statement is used again.
+    pub fn learn(&self, sql: &str) {
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            let mut asking = self.asking();
+            if asking.len() < MOST_ASKING {
+                asking.insert(sql.to_owned());
+            }
+        }
+    }
+
     /// Before `sql`, which is prepared, runs.
     ///
     /// # Errors
     ///
     /// SQLite's; the connection may have a table too many then.
     pub fn prepare(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-        self.learn(sql);
         let session = self.counts(connection);
         if session.changes == connection.changes() || !self.asks(sql) {
             return Ok(());
@@ -131,21 +141,9 @@ impl Tally {
         }
     }
 
-    /// After `sql` has run, which counts what it changes or does not.
-    pub fn note_end(&self, sql: &str, counts: bool) {
-        self.learn(sql);
-        if counts {
-            self.lent().has_counted = true;
-        }
-    }
-
-    fn learn(&self, sql: &str) {
-        if self.is_asked.swap(false, Ordering::Relaxed) {
-            let mut asking = self.asking();
-            if asking.len() < MOST_ASKING {
-                asking.insert(sql.to_owned());
-            }
-        }
+    /// A statement has ended that counts what it changes.
+    pub fn note_counted(&self) {
+        self.lent().has_counted = true;
     }
 
     fn asks(&self, sql: &str) -> bool {
@@ -222,7 +220,8 @@ fn set_last_insert_rowid(connection: &Connection, rowid: i64) {
 mod tests {
     use super::*;
     use crate::bindings::spin::sqlite::sqlite::Value;
-    use crate::sqlite::file_session::FileSession;
+    use crate::sqlite::file_session::{FileSession, Place};
+    use crate::sqlite::query::{self, Attempt};
     use crate::sqlite::{FileDatabase, SqliteLimits};
     use proptest::prelude::*;
     use std::time::Duration;
@@ -271,9 +270,38 @@ mod tests {
         for number in 0..MOST_ASKING {
             assert!(!tally.asks("SELECT 1"));
             tally.note_asked();
-            tally.note_end(&format!("SELECT changes() + {number}"), false);
+            tally.learn(&format!("SELECT changes() + {number}"));
         }
         assert!(tally.asks("SELECT 1"));
+    }
+
+    fn database() -> (tempfile::TempDir, Arc<FileDatabase>) {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = SqliteLimits {
+            timeout: Duration::from_secs(60),
+            rows: 100_000,
+            result_bytes: 10_000_000,
+            statement_bytes: 1000,
+            value_bytes: 1000,
+            connections: 4,
+        };
+        let path = folder.path().join("db");
+        let database = FileDatabase::prepare(path, limits, SCHEMA).unwrap();
+        (folder, database)
+    }
+
+    #[test]
+    fn a_statement_is_known_to_ask_also_where_it_was_only_prepared() {
+        let (_folder, database) = database();
+        let link = database.try_lease().unwrap().link;
+        for (sql, asks) in [
+            ("INSERT INTO t VALUES (1)", false),
+            ("INSERT INTO told VALUES (1)", true),
+        ] {
+            let attempt = query::run(&link, sql, &[], Place::Inline, false);
+            assert!(matches!(attempt, Attempt::Writes));
+            assert_eq!(link.tally.asks(sql), asks, "{sql}");
+        }
     }
 
     /// What a session may do, without others in between.
@@ -361,17 +389,7 @@ mod tests {
 
     /// Two sessions, and two connections of SQLite's own, which do the same.
     async fn counts_as_sqlite(script: Vec<Step>) {
-        let folder = tempfile::tempdir().unwrap();
-        let limits = SqliteLimits {
-            timeout: Duration::from_secs(60),
-            rows: 100_000,
-            result_bytes: 10_000_000,
-            statement_bytes: 1000,
-            value_bytes: 1000,
-            connections: 4,
-        };
-        let path = folder.path().join("db");
-        let database = FileDatabase::prepare(path, limits, SCHEMA).unwrap();
+        let (folder, database) = database();
         let sessions = [database.open(), database.open()];
         let path = folder.path().join("reference");
         let references = [(); 2].map(|()| Connection::open(&path).unwrap());

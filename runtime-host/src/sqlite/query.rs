@@ -85,6 +85,7 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
         Err(e) if place == Place::Inline && may_succeed_later(&e) => return Attempt::Waits,
         Err(e) => return Attempt::Done(Outcome::failed(io(&e))),
     };
+    link.tally.learn(sql);
     // By SQLite's definition BEGIN IMMEDIATE writes, and COMMIT reads.
     let reads = statement.readonly();
     if !reads && !may_write {
@@ -113,10 +114,12 @@ pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write
         .and_then(|mut cursor| {
             let collected = collect(&mut cursor, &mut rows, limits);
             drop(cursor);
-            let counts = !reads && verb::counts_changes(sql);
-            link.tally.note_end(sql, counts);
+            if !reads && verb::counts_changes(sql) {
+                link.tally.note_counted();
+            }
             collected
         });
+    link.tally.learn(sql);
     if link.state.is_tainted() {
         // A PRAGMA is judged, and some act, when it is prepared.
         statement.discard();
