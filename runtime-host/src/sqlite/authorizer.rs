@@ -75,16 +75,7 @@ pub fn authorizer(
         {
             tally.note_asked();
         }
-        let (verdict, mut taint) = judge(&context.action);
-        if let AuthAction::Pragma {
-            pragma_value: Some(_),
-            ..
-        } = context.action
-            && context.database_name == Some("temp")
-        {
-            // It stays with the connection's temporary database.
-            taint = Some(Taint::Discard);
-        }
+        let (verdict, taint) = judge(&context.action);
         if let Some(taint) = taint {
             state.taint(taint);
         }
@@ -92,9 +83,14 @@ pub fn authorizer(
             pragma_name,
             pragma_value: Some(value),
         } = context.action
-            && pragma_name.eq_ignore_ascii_case("busy_timeout")
         {
-            state.set_busy_timeout(value);
+            if pragma_name.eq_ignore_ascii_case("busy_timeout") {
+                state.set_busy_timeout(value);
+            }
+            // It stays with the connection's temporary database.
+            if context.database_name == Some("temp") {
+                state.taint(Taint::Discard);
+            }
         }
         verdict
     }
