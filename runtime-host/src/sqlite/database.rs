@@ -33,6 +33,19 @@ pub struct SqliteLimits {
     pub connections: usize,
 }
 
+#[cfg(test)]
+impl SqliteLimits {
+    /// For a few small statements, of which none is hurried.
+    pub(super) const SMALL: Self = Self {
+        timeout: Duration::from_secs(60),
+        rows: 10,
+        result_bytes: 1000,
+        statement_bytes: 1000,
+        value_bytes: 1000,
+        connections: 4,
+    };
+}
+
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {

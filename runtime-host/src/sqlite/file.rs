@@ -244,15 +244,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_not_needed_for_long_is_closed() {
         let folder = tempfile::tempdir().unwrap();
-        let limits = SqliteLimits {
-            timeout: Duration::from_secs(1),
-            rows: 10,
-            result_bytes: 1000,
-            statement_bytes: 1000,
-            value_bytes: 1000,
-            connections: 3,
-        };
-        let database = FileDatabase::prepare(folder.path().join("db"), limits, "").unwrap();
+        let path = folder.path().join("db");
+        let database = FileDatabase::prepare(path, SqliteLimits::SMALL, "").unwrap();
         let mut leases = Vec::new();
         for _ in 0..3 {
             leases.push(database.lease().await.unwrap());

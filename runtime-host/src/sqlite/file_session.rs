@@ -3,9 +3,8 @@
 //! A connection of SQLite's, which has read the whole schema, is lent to it for a
 //! statement, and stays while it matters which one it is: amid a transaction, and
 //! once it is tainted (settings changed, temporary tables made), until it is
-//! dropped. What it counts goes with the guest (see [`super::counts`]). So
-//! there are about as many as statements and transactions at once, not as many as
-//! guests.
+//! dropped. What it counts goes with the guest (see [`super::counts`]). So there are
+//! about as many as statements and transactions at once, not as many as guests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -515,11 +514,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let limits = SqliteLimits {
             timeout: TIMEOUT,
-            rows: 10,
-            result_bytes: 1000,
-            statement_bytes: 1000,
-            value_bytes: 1000,
             connections: 2,
+            ..SqliteLimits::SMALL
         };
         let path = folder.path().join("db");
         let database = FileDatabase::prepare(path, limits, "CREATE TABLE t (v)").unwrap();
