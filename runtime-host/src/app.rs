@@ -2,6 +2,8 @@
 //! linked with what each is granted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +13,7 @@ use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::backup;
-use crate::cache::{self, Cache, Fingerprint, Found};
+use crate::cache::{self, Cache, Fingerprint, Kept};
 use crate::compose;
 use crate::dispatch::{Bounds, Runner};
 use crate::engine::{self, Allocation};
@@ -177,23 +179,6 @@ impl App {
         faults.finish_with((app, collected))
     }
 
-    /// Loads the components that nothing has needed yet.
-    ///
-    /// # Errors
-    ///
-    /// Those that cannot be; the log tells of them, too, and their requests try
-    /// again.
-    pub fn load_rest(&self) -> Result<()> {
-        let mut faults = Collector::default();
-        for (id, runner) in &self.runners {
-            if let Err(e) = runner.load() {
-                tracing::error!(component = id, "it cannot be loaded: {e:#}");
-                faults.push(format!("component.{id}: {e:#}"));
-            }
-        }
-        faults.finish()
-    }
-
     /// What runs the component `id`, if a trigger names it.
     pub fn runner(&self, id: &str) -> Option<&Runner> {
         self.runners.get(id)
@@ -334,9 +319,14 @@ struct Source {
 impl Source {
     fn read(path: &Path, cache: Option<&Cache>) -> std::io::Result<Self> {
         let bytes = OnceLock::new();
-        let read = || std::fs::read(path).map(|read| cache::digest(bytes.get_or_init(|| read)));
+        let file = File::open(path)?;
+        let read = || {
+            let mut read = Vec::new();
+            (&file).read_to_end(&mut read)?;
+            Ok(cache::digest(bytes.get_or_init(|| read)))
+        };
         let digest = match cache {
-            Some(cache) => cache.digest(path, read)?,
+            Some(cache) => cache.digest(path, &file, read)?,
             None => read()?,
         };
         Ok(Self {
@@ -519,31 +509,27 @@ impl Compiler<'_> {
             return Ok(Lazy::ready(linked));
         };
         let inputs = self.fingerprint(id, component);
-        let link = |compiled: &Compiled| linked::link(&self.linker, compiled);
-        let (kept, found) = cache.find(&self.engine, &inputs, &self.bounds, link);
-        tracing::debug!(component = id, "{found}");
-        match found {
-            Found::Loaded(linked) => Ok(Lazy::ready(linked)),
-            Found::Loadable => {
-                let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
-                Ok(Lazy::later(move || {
-                    linked::link(&linker, &kept.load(&engine)?)
-                }))
-            }
-            Found::Nothing => {
-                let (compiled, linked) = self.compile_now(id, component)?;
-                // The file's pages need less memory than what was compiled here.
-                let mapped = compiled
-                    .serialize()
-                    .map_err(anyhow::Error::from)
-                    .and_then(|code| kept.write(&code))
-                    .and_then(|()| link(&kept.load(&self.engine)?));
-                Ok(Lazy::ready(mapped.unwrap_or_else(|e| {
-                    tracing::warn!(component = id, "its compiled form is not kept: {e:#}");
-                    linked
-                })))
-            }
+        let place = cache.place(&self.engine, &inputs);
+        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+        let load = move |kept: &Kept| linked::link(&linker, &kept.load(&engine)?);
+        // Loaded now, it would take memory whether or not it is ever needed.
+        let is_loadable = |kept: &Kept| load(kept).map(drop);
+        if let Some(kept) = cache.find(&place, &self.bounds, is_loadable) {
+            return Ok(Lazy::later(move || load(&kept)));
         }
+        let (compiled, linked) = self.compile_now(id, component)?;
+        let kept = compiled
+            .serialize()
+            .map_err(anyhow::Error::from)
+            .and_then(|code| place.write(&code))
+            .and_then(|kept| is_loadable(&kept).map(|()| kept));
+        Ok(match kept {
+            Ok(kept) => Lazy::later(move || load(&kept)),
+            Err(e) => {
+                tracing::warn!(component = id, "its compiled form is not kept: {e:#}");
+                Lazy::ready(linked)
+            }
+        })
     }
 
     fn compile_now(&self, id: &str, component: &Component) -> Result<(Compiled, Linked)> {

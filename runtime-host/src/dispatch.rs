@@ -78,7 +78,6 @@ pub enum Failure {
 pub struct Runner {
     /// One for each place of [`shards`], with instances that stay there.
     handlers: Vec<ProxyHandler<Factory>>,
-    component: Arc<Lazy>,
     permits: Arc<Semaphore>,
     bounds: Bounds,
 }
@@ -97,19 +96,9 @@ impl Runner {
         });
         Self {
             handlers: handlers.collect(),
-            component,
             permits: Arc::new(Semaphore::new(bounds.instances)),
             bounds,
         }
-    }
-
-    /// Loads the component, unless it is.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be loaded; each request tries again.
-    pub fn load(&self) -> anyhow::Result<()> {
-        self.component.get().map(drop)
     }
 
     /// The component's answer to `request`.

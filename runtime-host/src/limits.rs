@@ -256,8 +256,8 @@ impl Limits {
     pub(crate) fn open_files(&self) -> usize {
         /// Of one connection to a database: itself, its log and shared memory.
         const FILES_OF_DATABASE: usize = 3;
-        /// Logs, listeners, components.
-        const OTHERS: usize = 64;
+        /// Listeners, components, and the logs of each.
+        const OTHERS: usize = 256;
         self.clients
             .max_connections
             .saturating_add(self.outbound.max_outbound_connections)

@@ -1,7 +1,7 @@
 //! A component linked with what the host offers.
 //!
-//! One that an earlier start has compiled and linked is loaded when it is first
-//! needed, so that a start does not wait for those that are not.
+//! One that is kept compiled is loaded when it is first needed: a start does not
+//! wait for those that are not, and they take no memory.
 
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};

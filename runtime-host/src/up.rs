@@ -99,13 +99,6 @@ pub(crate) async fn up(args: Up) -> Result<()> {
         Some(tls) => Some(tls.renewing(args.tls.tls_reload_interval, shutdown.clone())?),
         None => None,
     };
-    if predecessor.is_some() {
-        // The other one goes on unless all is well.
-        let app = Arc::clone(&site.app);
-        tokio::task::spawn_blocking(move || app.load_rest())
-            .await
-            .map_err(|e| Faults::one(format!("loading failed: {e}")))??;
-    }
     let offer = match &args.handover {
         Some(path) => Some(Offer::at(path, &listener)?),
         None => None,
@@ -115,15 +108,10 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     if let Some((_, access)) = &devnet {
         access.print();
     }
-    let app = Arc::clone(&site.app);
     let mut serving = tokio::spawn(run(listener, site, renewing));
-    tokio::task::spawn_blocking(move || {
-        // The log has told of what cannot be loaded.
-        let _ = app.load_rest();
-        if let Some(cache) = cache {
-            cache.tidy();
-        }
-    });
+    if let Some(cache) = cache {
+        tokio::task::spawn_blocking(move || cache.tidy());
+    }
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await;
     }

@@ -97,20 +97,21 @@ impl Known {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fact about the file at `path`, if it is known and is `wanted`; otherwise
-    /// what `find_out` tells.
+    /// The fact about `file`, which was opened at `path`, if it is known and is
+    /// `wanted`; otherwise what `find_out` tells of it.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, or that of `find_out`.
+    /// `path` is empty, or that of `find_out`.
     pub fn fact<E: From<io::Error>>(
         &self,
         path: &Path,
+        file: &File,
         wanted: impl FnOnce(&str) -> bool,
         find_out: impl FnOnce() -> Result<String, E>,
     ) -> Result<String, E> {
         let path = std::path::absolute(path)?;
-        let stamp = Stamp::of(&File::open(&path)?);
+        let stamp = Stamp::of(file);
         if let Some(entry) = self.entries().get(&path)
             && Some(&entry.stamp) == stamp.as_ref()
             && wanted(&entry.fact)
@@ -120,7 +121,7 @@ impl Known {
         let now = SystemTime::now();
         let fact = find_out()?;
         if let Some(stamp) = stamp.filter(|stamp| stamp.is_settled(now))
-            && Stamp::of(&File::open(&path)?).as_ref() == Some(&stamp)
+            && Stamp::of(file).as_ref() == Some(&stamp)
         {
             let fact = fact.clone();
             self.entries().insert(path, Entry { stamp, fact });
@@ -162,7 +163,8 @@ mod tests {
                 self.count.set(self.count.get() + 1);
                 std::fs::read_to_string(self.path)
             };
-            self.known.fact(self.path, wanted, read).unwrap()
+            let file = File::open(self.path).unwrap();
+            self.known.fact(self.path, &file, wanted, read).unwrap()
         }
 
         fn any(&self) -> String {
@@ -234,10 +236,8 @@ mod tests {
         let next = Known::new(&known.news().unwrap());
         assert_eq!(known.news(), None, "nothing is new since");
         let read = || Err(io::Error::other("it is read"));
-        assert_eq!(next.fact(&path, |_| true, read).unwrap(), "two");
-        std::fs::remove_file(&path).unwrap();
-        let read = || Ok::<_, io::Error>("gone".into());
-        assert!(next.fact(&path, |_| true, read).is_err());
+        let file = File::open(&path).unwrap();
+        assert_eq!(next.fact(&path, &file, |_| true, read).unwrap(), "two");
         assert!(Known::new(b"no JSON").entries().is_empty());
     }
 
@@ -252,7 +252,8 @@ mod tests {
         for path in &paths {
             wait_until_settled(path);
             let read = || Ok::<_, io::Error>("fact".into());
-            known.fact(path, |_| true, read).unwrap();
+            let file = File::open(path).unwrap();
+            known.fact(path, &file, |_| true, read).unwrap();
         }
         std::fs::remove_file(&paths[0]).unwrap();
         let kept = Known::new(&known.news().unwrap());

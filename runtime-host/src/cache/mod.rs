@@ -12,7 +12,7 @@ mod known;
 mod old;
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -79,61 +79,67 @@ impl Cache {
             .map(|base| base.join("runtime-host"))
     }
 
-    /// The digest of the file at `path`, which `read` finds out unless an earlier
-    /// start did and it has not changed since.
+    /// The digest of `file`, which was opened at `path`; `read` finds it out unless
+    /// an earlier start did and the file has not changed since.
     ///
     /// # Errors
     ///
-    /// There is no such file, or that of `read`.
+    /// That of `read`.
     pub fn digest(
         &self,
         path: &Path,
+        file: &File,
         read: impl FnOnce() -> io::Result<String>,
     ) -> io::Result<String> {
-        self.known.fact(path, |_| true, read)
+        self.known.fact(path, file, |_| true, read)
     }
 
-    /// The file for what `inputs` tell of, compiled by `engine`, and what there is
-    /// in it. One that is damaged, that others could have written or that `link`
-    /// refuses is as good as missing. `bounds` tell what else decides whether it
-    /// can be loaded.
-    pub fn find<T>(
-        &self,
-        engine: &Engine,
-        inputs: &Fingerprint,
-        bounds: &str,
-        link: impl FnOnce(&Component) -> anyhow::Result<T>,
-    ) -> (Kept, Found<T>) {
+    /// Where what `inputs` tell of is kept, once compiled by `engine`.
+    pub fn place(&self, engine: &Engine, inputs: &Fingerprint) -> Place {
         let name = format!("{}.cwasm", key(engine, inputs));
         let path = self.directory.join(name);
         self.used
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(path.clone());
-        old::mark(&path);
-        let kept = Kept(path);
-        let mut linked = None;
-        let load = || {
-            anyhow::ensure!(is_whole(std::fs::File::open(&kept.0)?)?, "it is damaged");
-            linked = Some(link(&kept.load(engine)?)?);
-            Ok(bounds.to_owned())
-        };
-        let found = match self.known.fact(&kept.0, |known| known == bounds, load) {
-            Ok(_) => linked.map_or(Found::Loadable, Found::Loaded),
-            Err(e) => {
-                let why = e.downcast_ref::<io::Error>().map(io::Error::kind);
-                if why != Some(io::ErrorKind::NotFound) {
-                    let path = kept.0.display();
-                    tracing::warn!("compiling anew, since {path} is unusable: {e:#}");
-                }
-                Found::Nothing
-            }
-        };
-        (kept, found)
+        Place(path)
     }
 
-    /// After a start: keeps what it has found out for the next one, and removes
-    /// what no start has needed for long.
+    /// What is kept at `place`. One that is damaged, that others could have written
+    /// or that `check` refuses is as good as missing. It is not looked at if an
+    /// earlier start has done so and it has not changed since; unless `bounds`
+    /// differ, which tell what else decides whether it can be loaded.
+    pub fn find(
+        &self,
+        place: &Place,
+        bounds: &str,
+        check: impl FnOnce(&Kept) -> anyhow::Result<()>,
+    ) -> Option<Kept> {
+        let path = place.0.display();
+        let mut is_new = false;
+        let found = place.open().map_err(anyhow::Error::from).and_then(|kept| {
+            let look = || {
+                is_new = true;
+                anyhow::ensure!(is_whole(&kept.file)?, "it is damaged");
+                check(&kept).map(|()| bounds.to_owned())
+            };
+            let is_enough = |known: &str| known == bounds;
+            self.known.fact(&place.0, &kept.file, is_enough, look)?;
+            Ok(kept)
+        });
+        match &found {
+            Ok(_) if is_new => tracing::debug!("{path} is whole and can be loaded"),
+            Ok(_) => tracing::debug!("{path} is as an earlier start left it"),
+            Err(e) => match e.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::NotFound) => tracing::debug!("{path} is not in the cache"),
+                _ => tracing::warn!("compiling anew, since {path} is unusable: {e:#}"),
+            },
+        }
+        found.ok()
+    }
+
+    /// After a start: keeps what it has found out and used for the next one, and
+    /// removes what no start has needed for long.
     pub fn tidy(&self) {
         if let Some(news) = self.known.news()
             && let Err(e) = replace(&self.directory.join(KNOWN), &[&news])
@@ -141,56 +147,68 @@ impl Cache {
             tracing::debug!("cannot keep {KNOWN}: {e}");
         }
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.iter().for_each(|path| old::mark(path));
         old::remove(&self.directory, &used);
     }
 }
 
-/// What there is of a compiled component.
+/// Where a compiled component is kept, if it is.
 #[derive(Debug)]
-pub enum Found<T> {
-    /// It has to be compiled.
-    Nothing,
-    /// It was loaded and linked just now.
-    Loaded(T),
-    /// An earlier start has loaded and linked the same file, under the same bounds.
-    Loadable,
-}
+pub struct Place(PathBuf);
 
-impl<T> fmt::Display for Found<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "not in the cache",
-            Self::Loaded(_) => "loaded from the cache",
-            Self::Loadable => "in the cache, as an earlier start left it",
-        })
-    }
-}
-
-/// A file of the cache.
-#[derive(Debug)]
-pub struct Kept(PathBuf);
-
-impl Kept {
-    /// The compiled component in it.
-    ///
-    /// # Errors
-    ///
-    /// It is missing, others could have written it, or it is of another engine.
-    pub fn load(&self, engine: &Engine) -> anyhow::Result<Component> {
-        check_private(&self.0)
-            .map_err(anyhow::Error::from)
-            .and_then(|()| map(engine, &self.0))
-    }
-
+impl Place {
     /// Writes a compiled component with its checksum.
     ///
     /// # Errors
     ///
     /// That of the file system; nothing is left of it then.
-    pub fn write(&self, compiled: &[u8]) -> anyhow::Result<()> {
+    pub fn write(&self, compiled: &[u8]) -> anyhow::Result<Kept> {
         let checksum = crc32fast::hash(compiled).to_le_bytes();
         replace(&self.0, &[compiled, &checksum])
+            .and_then(|()| self.open())
             .with_context(|| format!("cannot write {}", self.0.display()))
+    }
+
+    fn open(&self) -> io::Result<Kept> {
+        check_private(&self.0)?;
+        Ok(Kept {
+            file: File::open(&self.0)?,
+            path: self.0.clone(),
+        })
+    }
+}
+
+/// A compiled component that can be loaded for as long as this is there, even if
+/// its file is replaced or removed.
+#[derive(Debug)]
+pub struct Kept {
+    file: File,
+    path: PathBuf,
+}
+
+impl Kept {
+    /// The component. Its code is mapped, and takes memory as it runs.
+    ///
+    /// # Errors
+    ///
+    /// It is of another engine, or there is no memory for it.
+    pub fn load(&self, engine: &Engine) -> anyhow::Result<Component> {
+        match self.opened() {
+            Some(opened) if opened.exists() => map(engine, &opened),
+            _ => map(engine, &self.path),
+        }
+    }
+
+    /// The name of the open file itself, where there is one.
+    #[cfg(target_os = "linux")]
+    fn opened(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd as _;
+        Some(format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn opened(&self) -> Option<PathBuf> {
+        None
     }
 }
 
@@ -216,7 +234,7 @@ fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 /// Whether the checksum at the end is that of what is before it.
-fn is_whole(mut file: std::fs::File) -> io::Result<bool> {
+fn is_whole(mut file: &File) -> io::Result<bool> {
     let Some(mut left) = usize::try_from(file.metadata()?.len())
         .ok()
         .and_then(|length| length.checked_sub(CHECKSUM_BYTES))
@@ -329,13 +347,14 @@ mod tests {
 
     /// Whether it was found; kept and loaded it is in any case.
     fn component(cache: &Cache, engine: &Engine) -> bool {
-        let (kept, found) = cache.find(engine, &Fingerprint::new(), "", |_| Ok(()));
-        let is_found = matches!(found, Found::Loaded(()));
-        if !is_found {
+        let place = cache.place(engine, &Fingerprint::new());
+        let found = cache.find(&place, "", |kept| kept.load(engine).map(drop));
+        let is_found = found.is_some();
+        let kept = found.unwrap_or_else(|| {
             let wasm = wat::parse_bytes(b"(component)").unwrap();
-            kept.write(&engine.precompile_component(&wasm).unwrap())
-                .unwrap();
-        }
+            let code = engine.precompile_component(&wasm).unwrap();
+            place.write(&code).unwrap()
+        });
         kept.load(engine).unwrap();
         is_found
     }
@@ -377,28 +396,46 @@ mod tests {
         let engine = Engine::default();
         component(&Cache::open(&directory).unwrap(), &engine);
         let file = only_file(&directory);
+        // Whether it was found, and whether it was looked at for that.
         let start = |bounds: &str| {
             let cache = Cache::open(&directory).unwrap();
-            let (_, found) = cache.find(&engine, &Fingerprint::new(), bounds, |_| {
+            let place = cache.place(&engine, &Fingerprint::new());
+            let mut is_checked = false;
+            let found = cache.find(&place, bounds, |_| {
+                is_checked = true;
                 anyhow::ensure!(bounds != "narrow", "it does not fit");
                 Ok(())
             });
             cache.tidy();
-            found
+            (found.is_some(), is_checked)
         };
-        assert!(matches!(start("wide"), Found::Loaded(())));
+        assert_eq!(start("wide"), (true, true));
         let begun = std::time::Instant::now();
-        while !matches!(start("wide"), Found::Loadable) {
+        while start("wide") != (true, false) {
             assert!(begun.elapsed().as_secs() < 60, "it is never known");
         }
         // Bounds decide anew, and so does a change of the file.
-        assert!(matches!(start("narrow"), Found::Nothing));
-        assert!(matches!(start("other"), Found::Loaded(())));
-        assert!(matches!(start("other"), Found::Loadable));
+        assert_eq!(start("narrow"), (false, true));
+        assert_eq!(start("other"), (true, true));
+        assert_eq!(start("other"), (true, false));
         let mut bytes = std::fs::read(&file).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&file, &bytes).unwrap();
-        assert!(matches!(start("other"), Found::Nothing));
+        assert_eq!(start("other"), (false, false));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_found_can_be_loaded_once_its_file_is_gone() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("cache");
+        let engine = Engine::default();
+        let cache = Cache::open(&directory).unwrap();
+        component(&cache, &engine);
+        let place = cache.place(&engine, &Fingerprint::new());
+        let kept = cache.find(&place, "", |_| Ok(())).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+        kept.load(&engine).unwrap();
     }
 
     #[test]
