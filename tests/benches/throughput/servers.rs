@@ -29,12 +29,19 @@ pub struct Server {
     child: Child,
     /// What serves: the child, or what that started.
     pid: u32,
+    /// When the child was started: its copy of the database was there.
+    started: Instant,
     _folder: TempDir,
 }
 
 impl Server {
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Since its process was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 
@@ -114,8 +121,8 @@ pub fn spin(program: &Path, seed: &Seed) -> Server {
     for (name, value) in variables(&seed.rpc) {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }
-    let child = command.spawn().expect("SPIN names a program");
     let started = Instant::now();
+    let child = command.spawn().expect("SPIN names a program");
     while TcpStream::connect(address).is_err() {
         assert!(started.elapsed() < PATIENCE, "Spin does not serve");
         std::thread::sleep(Duration::from_millis(50));
@@ -126,12 +133,14 @@ pub fn spin(program: &Path, seed: &Seed) -> Server {
         // It serves by a process of its own.
         pid: process::child(child.id()).unwrap_or_else(|| child.id()),
         child,
+        started,
         _folder: folder,
     }
 }
 
 /// Starts a server that says where it serves.
 fn announced(name: &'static str, mut command: Command, folder: TempDir) -> Server {
+    let started = Instant::now();
     let mut child = command
         // Otherwise each error would be looked up, which is not what is measured.
         .env_remove("RUST_BACKTRACE")
@@ -152,6 +161,7 @@ fn announced(name: &'static str, mut command: Command, folder: TempDir) -> Serve
         address: address.expect("the server serves"),
         pid: child.id(),
         child,
+        started,
         _folder: folder,
     }
 }

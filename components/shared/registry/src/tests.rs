@@ -42,8 +42,11 @@ impl Clock for FakeClock {
     async fn pause(&self, _: Duration) {}
 }
 
+/// The database in a world's folder.
+const FILE: &str = "database";
+
 struct World {
-    _file: tempfile::NamedTempFile,
+    folder: tempfile::TempDir,
     store: Store<NativeDatabase>,
     /// The same file, for what no store has a word for.
     database: NativeDatabase,
@@ -64,15 +67,16 @@ fn caller(name: &str) -> Caller {
 
 impl World {
     fn new() -> World {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let open = || NativeDatabase::open(file.path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let open = || NativeDatabase::open(&file).unwrap();
         block_on(migrate(&open(), || async {})).unwrap();
         World {
             store: Store::new(open()),
             database: open(),
             clock: FakeClock(Cell::new(NOON)),
             rules: rules(),
-            _file: file,
+            folder,
         }
     }
 
@@ -592,7 +596,7 @@ fn runs_at_once_judge_each_payment_once() {
     for _ in 0..40 {
         world.confirm("n", FLOP);
     }
-    let path = world._file.path().to_owned();
+    let path = world.folder.path().join(FILE);
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let path = path.clone();
@@ -646,13 +650,13 @@ fn a_database_that_is_put_back_judges_what_it_has_not() {
     world.add_wallet("n");
     world.confirm("n", FLOP);
     world.tick();
-    let backup = tempfile::NamedTempFile::new().unwrap();
-    world.run(&format!("VACUUM INTO '{}.copy'", backup.path().display()));
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    world.run(&format!("VACUUM INTO '{}'", copy.display()));
     world.confirm("n", FLOP);
     world.tick();
     assert_eq!(world.score("n"), 52);
     // The copy does not know the second payment; what it learns anew counts once.
-    let copy = std::path::PathBuf::from(format!("{}.copy", backup.path().display()));
     let restored = World {
         store: Store::new(NativeDatabase::open(&copy).unwrap()),
         database: NativeDatabase::open(&copy).unwrap(),
@@ -664,5 +668,4 @@ fn a_database_that_is_put_back_judges_what_it_has_not() {
     restored.tick();
     restored.tick();
     assert_eq!(restored.score("n"), 52);
-    std::fs::remove_file(copy).unwrap();
 }

@@ -85,7 +85,7 @@ struct Registry {
     database: NativeDatabase,
     key: Key,
     requests: Cell<i64>,
-    _file: tempfile::NamedTempFile,
+    _folder: tempfile::TempDir,
 }
 
 /// What one registry's requests go through.
@@ -153,8 +153,9 @@ impl World {
     }
 
     fn add(&mut self, name: &str, peers: Vec<StaticPeer>) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let database = NativeDatabase::open(file.path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("database");
+        let database = NativeDatabase::open(&file).unwrap();
         // These files need not survive a power failure.
         block_on(database.query("PRAGMA synchronous = OFF", Vec::new())).unwrap();
         block_on(migrate(&database, || async {})).unwrap();
@@ -169,10 +170,10 @@ impl World {
                 private_networks: false,
             }),
             store: Store::new(database),
-            database: NativeDatabase::open(file.path()).unwrap(),
+            database: NativeDatabase::open(&file).unwrap(),
             key: Key::of(name),
             requests: Cell::new(0),
-            _file: file,
+            _folder: folder,
         };
         self.registries.insert(name.into(), Rc::new(registry));
     }

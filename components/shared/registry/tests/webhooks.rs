@@ -126,7 +126,7 @@ impl Sender for FakeSender {
 }
 
 struct World {
-    _file: tempfile::NamedTempFile,
+    _folder: tempfile::TempDir,
     database: Rc<NativeDatabase>,
     store: Store<Rc<NativeDatabase>>,
     clock: FakeClock,
@@ -135,12 +135,13 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let database = Rc::new(NativeDatabase::open(file.path()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("database");
+        let database = Rc::new(NativeDatabase::open(&file).unwrap());
         block_on(migrate(&*database, || async {})).unwrap();
         let world = World {
             store: Store::new(Rc::clone(&database)),
-            _file: file,
+            _folder: folder,
             database,
             clock: FakeClock::default(),
             sender: FakeSender::default(),

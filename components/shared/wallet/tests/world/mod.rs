@@ -25,7 +25,7 @@ use duxnet_wallet::{Caller, Clock, Policy, Service, WalletError, create, send};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -110,9 +110,12 @@ impl Clock for FakeClock {
     }
 }
 
+/// The database in a world's folder.
+const FILE: &str = "database";
+
 /// Everything that outlives a crash.
 pub struct World {
-    file: tempfile::NamedTempFile,
+    folder: tempfile::TempDir,
     pub node: Rc<RefCell<FakeNode>>,
     pub clock: FakeClock,
     pub policy: Policy,
@@ -141,12 +144,16 @@ pub fn caller(node: &str) -> Caller {
 }
 
 impl World {
+    fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
     /// No wallets, a chain of a few blocks that concern nobody.
     pub fn empty() -> World {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        block_on(migrate(&database(file.path()), || async {})).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        block_on(migrate(&database(&folder.path().join(FILE)), || async {})).unwrap();
         World {
-            file,
+            folder,
             node: Rc::new(RefCell::new(FakeNode::new())),
             clock: FakeClock(Cell::new(START)),
             policy: Policy {
@@ -166,13 +173,13 @@ impl World {
 
     /// The same once more, apart from this one.
     pub fn copy(&self) -> World {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let database = database(self.file.path());
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&self.file());
         let checkpoint = database.query("PRAGMA wal_checkpoint(TRUNCATE)", vec![]);
         block_on(checkpoint).unwrap();
-        std::fs::copy(self.file.path(), file.path()).unwrap();
+        std::fs::copy(self.file(), folder.path().join(FILE)).unwrap();
         World {
-            file,
+            folder,
             node: Rc::new(RefCell::new(self.node.borrow().clone())),
             clock: FakeClock(self.clock.0.clone()),
             policy: self.policy.clone(),
@@ -198,7 +205,7 @@ impl World {
         steps: &Steps,
         run: impl AsyncFnOnce(&Service<'_, SteppedDatabase, FakeClock>, &FakeChain) -> T,
     ) -> Option<T> {
-        let store = open(self.file.path(), steps);
+        let store = open(&self.file(), steps);
         let service = Service {
             store: &store,
             clock: &self.clock,
@@ -264,7 +271,7 @@ impl World {
         meanwhile: impl FnOnce(&World),
     ) -> Option<Option<Result<send::Sent, WalletError>>> {
         let steps = Steps::stop_at(step);
-        let store = open(self.file.path(), &steps);
+        let store = open(&self.file(), &steps);
         let service = Service {
             store: &store,
             clock: &self.clock,
@@ -300,7 +307,7 @@ impl World {
         meanwhile: impl FnOnce(&World),
     ) -> Option<Option<Result<Departure, WalletError>>> {
         let steps = Steps::stop_at(step);
-        let store = open(self.file.path(), &steps);
+        let store = open(&self.file(), &steps);
         let service = Service {
             store: &store,
             clock: &self.clock,
@@ -338,7 +345,7 @@ impl World {
         meanwhile: impl FnOnce(&World),
     ) -> bool {
         let steps = Steps::stop_at(step);
-        let store = open(self.file.path(), &steps);
+        let store = open(&self.file(), &steps);
         let service = Service {
             store: &store,
             clock: &self.clock,
@@ -372,7 +379,7 @@ impl World {
         meanwhile: impl FnOnce(&World),
     ) -> bool {
         let steps = Steps::stop_at(step);
-        let store = open(self.file.path(), &steps);
+        let store = open(&self.file(), &steps);
         let service = Service {
             store: &store,
             clock: &self.clock,
@@ -416,7 +423,7 @@ impl World {
     }
 
     pub fn try_rows(&self, sql: &str) -> Result<Vec<Row>, String> {
-        block_on(database(self.file.path()).query(sql, vec![])).map_err(|error| error.0)
+        block_on(database(&self.file()).query(sql, vec![])).map_err(|error| error.0)
     }
 
     /// Runs something on the queries alone.
@@ -430,7 +437,7 @@ impl World {
     }
 
     pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
-        let database = database(self.file.path());
+        let database = database(&self.file());
         block_on(database.query(sql, vec![]))
             .unwrap()
             .into_iter()
