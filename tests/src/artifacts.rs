@@ -11,7 +11,7 @@ pub fn root() -> &'static Path {
         .expect("tests/ lies in the project")
 }
 
-/// The folder with this build's programs: `target/release` or `target/debug`.
+/// The folder with this build's programs: `target/release` or that of another profile.
 pub(crate) fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let deps = test.parent().expect("a test lies in deps/");
