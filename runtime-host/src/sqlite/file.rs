@@ -218,6 +218,8 @@ fn connect(path: &Path, limits: SqliteLimits) -> rusqlite::Result<Link> {
 fn configured(connection: rusqlite::Connection, limits: SqliteLimits) -> rusqlite::Result<Link> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Otherwise a statement with `LIMIT ?` is prepared anew each time it is used.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits.value_bytes)?;
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limits.statement_bytes)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;

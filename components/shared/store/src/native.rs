@@ -1,6 +1,7 @@
 //! A [`Database`] over rusqlite, for tests and servers outside WebAssembly.
 
 use crate::{Database, DatabaseError, Row, Value};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::cell::RefCell;
 use std::path::Path;
@@ -18,6 +19,10 @@ impl NativeDatabase {
     /// SQLite's text.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         let connection = rusqlite::Connection::open(path).map_err(failed)?;
+        // Otherwise a statement with `LIMIT ?` is prepared anew each time it is used.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(failed)?;
         Ok(NativeDatabase {
             connection: RefCell::new(connection),
         })
