@@ -179,6 +179,22 @@ impl App {
         faults.finish_with((app, collected))
     }
 
+    /// Closes what is in files, after the last request: each is then one file,
+    /// complete, unless another process has it open, and the next start has no log to
+    /// read.
+    pub fn close_files(&self) {
+        for database in self.databases.values() {
+            if let Database::File(file) = database {
+                file.close();
+            }
+        }
+        for store in self.stores.values() {
+            if let Store::File(file) = store {
+                file.close();
+            }
+        }
+    }
+
     /// What runs the component `id`, if a trigger names it.
     pub fn runner(&self, id: &str) -> Option<&Runner> {
         self.runners.get(id)
@@ -512,9 +528,9 @@ impl Compiler<'_> {
         let place = cache.place(&self.engine, &inputs);
         let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
         let load = move |kept: &Kept| linked::link(&linker, &kept.load(&engine)?);
-        // Loaded now, it would take memory whether or not it is ever needed.
-        let is_loadable = |kept: &Kept| load(kept).map(drop);
-        if let Some(kept) = cache.find(&place, &self.bounds, is_loadable) {
+        // Kept loaded, it would take memory whether or not it is ever needed.
+        let try_to_load = |kept: &Kept| load(kept).map(drop);
+        if let Some(kept) = cache.find(id, &place, &self.bounds, try_to_load) {
             return Ok(Lazy::later(move || load(&kept)));
         }
         let (compiled, linked) = self.compile_now(id, component)?;
@@ -522,7 +538,7 @@ impl Compiler<'_> {
             .serialize()
             .map_err(anyhow::Error::from)
             .and_then(|code| place.write(&code))
-            .and_then(|kept| is_loadable(&kept).map(|()| kept));
+            .and_then(|kept| try_to_load(&kept).map(|()| kept));
         Ok(match kept {
             Ok(kept) => Lazy::later(move || load(&kept)),
             Err(e) => {

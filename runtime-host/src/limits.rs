@@ -253,11 +253,13 @@ impl Limits {
 
     /// The files that everything may have open at most, all bounds taken
     /// together.
-    pub(crate) fn open_files(&self) -> usize {
+    pub(crate) fn open_files(&self, components: usize) -> usize {
         /// Of one connection to a database: itself, its log and shared memory.
         const FILES_OF_DATABASE: usize = 3;
-        /// Listeners, components, and the logs of each.
-        const OTHERS: usize = 256;
+        /// Two logs, and its compiled form, opened and mapped.
+        const FILES_OF_COMPONENT: usize = 4;
+        /// Logs, listeners.
+        const OTHERS: usize = 64;
         self.clients
             .max_connections
             .saturating_add(self.outbound.max_outbound_connections)
@@ -267,6 +269,7 @@ impl Limits {
                     .saturating_add(self.key_value.max_kv_operations)
                     .saturating_mul(FILES_OF_DATABASE),
             )
+            .saturating_add(components.saturating_mul(FILES_OF_COMPONENT))
             .saturating_add(OTHERS)
     }
 

@@ -31,8 +31,8 @@ pub fn link(linker: &Linker<StoreData>, component: &Component) -> anyhow::Result
 /// A component that may be yet to be loaded.
 pub struct Lazy {
     linked: OnceLock<Linked>,
-    /// What gives it; held while it does.
-    load: Mutex<Load>,
+    /// What gives it, until it has; held while it does.
+    load: Mutex<Option<Load>>,
 }
 
 type Load = Box<dyn Fn() -> anyhow::Result<Linked> + Send>;
@@ -47,11 +47,12 @@ impl Lazy {
     pub fn later(load: impl Fn() -> anyhow::Result<Linked> + Send + 'static) -> Self {
         Self {
             linked: OnceLock::new(),
-            load: Mutex::new(Box::new(load)),
+            load: Mutex::new(Some(Box::new(load))),
         }
     }
 
-    /// The component; whoever is first loads it, which takes a millisecond or two.
+    /// The component; whoever is first loads it, which takes a millisecond or two, or
+    /// as long as the disk needs.
     ///
     /// # Errors
     ///
@@ -60,14 +61,13 @@ impl Lazy {
         if let Some(linked) = self.linked.get() {
             return Ok(linked);
         }
-        let load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.linked.get() {
-            Some(linked) => Ok(linked),
-            None => {
-                let linked = load()?;
-                Ok(self.linked.get_or_init(|| linked))
-            }
+        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(give) = &*load {
+            let linked = give()?;
+            self.linked.get_or_init(|| linked);
+            *load = None;
         }
+        self.linked.get().context("it was not loaded")
     }
 }
 

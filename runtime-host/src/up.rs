@@ -31,6 +31,10 @@ use crate::{backup, build, devnet, logging, metrics, schedule, server, startup, 
 /// may bring one more request, if nothing else says more.
 const HANDOVER_DELAY: Duration = Duration::from_secs(5);
 
+/// How long closing databases may take at the end. What is left of it the next
+/// start does.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Serves until SIGINT or SIGTERM, or until another process serves in its
 /// place, then answers what was begun.
 ///
@@ -55,7 +59,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     trace::start(args.limits.outbound())?;
     let access_log = observe.access_log()?;
     #[cfg(unix)]
-    open_files::allow(args.limits.open_files());
+    open_files::allow(args.limits.open_files(manifest.components.len()));
     let mut variables = variables(&args, &manifest, config.variables)?;
     let tls = tls(&args.tls, &manifest)?;
     if args.build {
@@ -108,6 +112,7 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     if let Some((_, access)) = &devnet {
         access.print();
     }
+    let app = Arc::clone(&site.app);
     let mut serving = tokio::spawn(run(listener, site, renewing));
     if let Some(cache) = cache {
         tokio::task::spawn_blocking(move || cache.tidy());
@@ -139,6 +144,18 @@ pub(crate) async fn up(args: Up) -> Result<()> {
                 "requests were still unanswered after {:?}",
                 args.limits.clients.shutdown_timeout
             );
+        }
+        () = signals.next() => {
+            tracing::warn!("stopping at once");
+            return Ok(());
+        }
+    }
+    let closing = tokio::task::spawn_blocking(move || app.close_files());
+    tokio::select! {
+        closed = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {
+            if !matches!(closed, Ok(Ok(()))) {
+                tracing::warn!("the databases are not closed; their write-ahead logs stay");
+            }
         }
         () = signals.next() => {
             tracing::warn!("stopping at once");

@@ -102,7 +102,7 @@ impl Known {
     ///
     /// # Errors
     ///
-    /// `path` is empty, or that of `find_out`.
+    /// `path` cannot be made absolute, or that of `find_out`.
     pub fn fact<E: From<io::Error>>(
         &self,
         path: &Path,

@@ -5,7 +5,7 @@
 //! else than the same code for the same engine is ever found, and found without
 //! composing it anew. Native code is run without being checked again; that is
 //! why the directory must be the user's own, closed to others, and why each file
-//! carries a checksum, which is looked at when it is loaded for the first time and
+//! carries a checksum, which is looked at by the first start that finds it and
 //! after each change.
 
 mod known;
@@ -105,12 +105,13 @@ impl Cache {
         Place(path)
     }
 
-    /// What is kept at `place`. One that is damaged, that others could have written
-    /// or that `check` refuses is as good as missing. It is not looked at if an
-    /// earlier start has done so and it has not changed since; unless `bounds`
-    /// differ, which tell what else decides whether it can be loaded.
+    /// What is kept of `component` at `place`. A file that is damaged, that others
+    /// could have written or that `check` refuses is as good as missing. None is
+    /// looked at if an earlier start has done so and it has not changed since; unless
+    /// `bounds` differ, which tell what else decides whether it can be loaded.
     pub fn find(
         &self,
+        component: &str,
         place: &Place,
         bounds: &str,
         check: impl FnOnce(&Kept) -> anyhow::Result<()>,
@@ -128,11 +129,13 @@ impl Cache {
             Ok(kept)
         });
         match &found {
-            Ok(_) if is_new => tracing::debug!("{path} is whole and can be loaded"),
-            Ok(_) => tracing::debug!("{path} is as an earlier start left it"),
+            Ok(_) if is_new => tracing::debug!(component, "{path} is whole and can be loaded"),
+            Ok(_) => tracing::debug!(component, "{path} is as an earlier start left it"),
             Err(e) => match e.downcast_ref::<io::Error>().map(io::Error::kind) {
-                Some(io::ErrorKind::NotFound) => tracing::debug!("{path} is not in the cache"),
-                _ => tracing::warn!("compiling anew, since {path} is unusable: {e:#}"),
+                Some(io::ErrorKind::NotFound) => {
+                    tracing::debug!(component, "{path} is not in the cache");
+                }
+                _ => tracing::warn!(component, "compiling anew, since {path} is unusable: {e:#}"),
             },
         }
         found.ok()
@@ -178,8 +181,8 @@ impl Place {
     }
 }
 
-/// A compiled component that can be loaded for as long as this is there, even if
-/// its file is replaced or removed.
+/// A compiled component that can be loaded for as long as this is there: on Linux
+/// even if its file is replaced or removed.
 #[derive(Debug)]
 pub struct Kept {
     file: File,
@@ -191,11 +194,15 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// It is of another engine, or there is no memory for it.
+    /// It is of another engine, or there is no memory for it. Off Linux, or without
+    /// /proc: its file is missing, or others could have written it.
     pub fn load(&self, engine: &Engine) -> anyhow::Result<Component> {
         match self.opened() {
             Some(opened) if opened.exists() => map(engine, &opened),
-            _ => map(engine, &self.path),
+            _ => {
+                check_private(&self.path)?;
+                map(engine, &self.path)
+            }
         }
     }
 
@@ -335,7 +342,7 @@ fn check_private(_: &Path) -> io::Result<()> {
 fn map(engine: &Engine, path: &Path) -> anyhow::Result<Component> {
     // SAFETY: the file was made by `Component::serialize`, just now or by an
     // earlier run, by this user alone, in a directory that only this user can
-    // write to; its checksum was right when it was first loaded, since when it was
+    // write to; its checksum was right when a start first found it, since when it was
     // not changed, and it is never written again but replaced as a whole. wasmtime
     // itself checks that version and settings agree.
     Ok(unsafe { Component::deserialize_file(engine, path) }?)
@@ -348,7 +355,7 @@ mod tests {
     /// Whether it was found; kept and loaded it is in any case.
     fn component(cache: &Cache, engine: &Engine) -> bool {
         let place = cache.place(engine, &Fingerprint::new());
-        let found = cache.find(&place, "", |kept| kept.load(engine).map(drop));
+        let found = cache.find("c", &place, "", |kept| kept.load(engine).map(drop));
         let is_found = found.is_some();
         let kept = found.unwrap_or_else(|| {
             let wasm = wat::parse_bytes(b"(component)").unwrap();
@@ -390,7 +397,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_was_loaded_is_not_loaded_again_under_the_same_bounds() {
+    fn what_was_looked_at_is_not_looked_at_again_under_the_same_bounds() {
         let home = tempfile::tempdir_in("/dev/shm").unwrap();
         let directory = home.path().join("cache");
         let engine = Engine::default();
@@ -401,7 +408,7 @@ mod tests {
             let cache = Cache::open(&directory).unwrap();
             let place = cache.place(&engine, &Fingerprint::new());
             let mut is_checked = false;
-            let found = cache.find(&place, bounds, |_| {
+            let found = cache.find("c", &place, bounds, |_| {
                 is_checked = true;
                 anyhow::ensure!(bounds != "narrow", "it does not fit");
                 Ok(())
@@ -433,7 +440,7 @@ mod tests {
         let cache = Cache::open(&directory).unwrap();
         component(&cache, &engine);
         let place = cache.place(&engine, &Fingerprint::new());
-        let kept = cache.find(&place, "", |_| Ok(())).unwrap();
+        let kept = cache.find("c", &place, "", |_| Ok(())).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
         kept.load(&engine).unwrap();
     }

@@ -38,7 +38,7 @@ pub(super) fn remove(directory: &Path, used: &BTreeSet<PathBuf>) {
                 let marked = std::fs::metadata(marker(&path));
                 unused.push(Unused {
                     bytes: metadata.len(),
-                    age: marked.map_or(own, |marked| age(&marked)),
+                    age: marked.map_or(own, |marked| own.min(age(&marked))),
                     path,
                 });
             }

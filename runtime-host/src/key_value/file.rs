@@ -54,6 +54,11 @@ impl FileStore {
         })
     }
 
+    /// See [`FileDatabase::close`].
+    pub fn close(&self) {
+        self.database.close();
+    }
+
     pub(super) fn limits(&self) -> KeyValueLimits {
         self.limits
     }

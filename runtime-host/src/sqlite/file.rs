@@ -30,8 +30,7 @@ const PROGRESS_INSTRUCTIONS: i32 = 1000;
 #[derive(Debug)]
 pub struct FileDatabase {
     path: PathBuf,
-    /// The one that was used last is the last.
-    idle: Mutex<VecDeque<Idle>>,
+    idle: Mutex<Pool>,
     permits: Arc<Semaphore>,
     /// Whose turn it is to connect. Reading the schema takes longer than most
     /// statements: who waits here finds a connection that came back meanwhile.
@@ -41,6 +40,15 @@ pub struct FileDatabase {
     writer: Arc<Semaphore>,
     limits: SqliteLimits,
     _lock: Lock,
+}
+
+/// The connections that nobody uses.
+#[derive(Debug)]
+struct Pool {
+    /// The one that was used last is the last.
+    idle: VecDeque<Idle>,
+    /// From then on none is kept.
+    is_closed: bool,
 }
 
 /// A connection that nobody uses.
@@ -105,7 +113,10 @@ impl FileDatabase {
         let link = configured(connection, limits).map_err(|e| named(&e))?;
         Ok(Arc::new(Self {
             path,
-            idle: Mutex::new(VecDeque::from([Idle::new(link)])),
+            idle: Mutex::new(Pool {
+                idle: VecDeque::from([Idle::new(link)]),
+                is_closed: false,
+            }),
             permits: Arc::new(Semaphore::new(limits.connections)),
             opener: Arc::new(Semaphore::new(1)),
             writer: Arc::new(Semaphore::new(1)),
@@ -158,7 +169,7 @@ impl FileDatabase {
 
     #[cfg(test)]
     pub(super) fn idle_connections(&self) -> usize {
-        self.idle().len()
+        self.pool().idle.len()
     }
 
     pub(super) fn writer(&self) -> &Arc<Semaphore> {
@@ -174,22 +185,46 @@ impl FileDatabase {
     pub(super) fn put_back(&self, lease: Lease) {
         let returned = Idle::new(lease.link);
         let is_spare = |oldest: &Idle| returned.since - oldest.since > KEPT_IDLE;
-        let mut idle = self.idle();
-        let spare = match idle.front() {
-            Some(oldest) if is_spare(oldest) => idle.pop_front(),
+        let mut pool = self.pool();
+        if pool.is_closed {
+            drop(pool);
+            drop(returned);
+            return;
+        }
+        let spare = match pool.idle.front() {
+            Some(oldest) if is_spare(oldest) => pool.idle.pop_front(),
             _ => None,
         };
-        idle.push_back(returned);
-        drop(idle);
+        pool.idle.push_back(returned);
+        drop(pool);
         if let Some(spare) = spare {
             close(spare.link);
+        }
+    }
+
+    /// Closes each connection, those in use once they are given back. Whoever closes
+    /// the last one to a file, of all processes, brings into it what is in its
+    /// write-ahead log, and removes that.
+    pub fn close(&self) {
+        let mut pool = self.pool();
+        pool.is_closed = true;
+        let idle = std::mem::take(&mut pool.idle);
+        drop(pool);
+        drop(idle);
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        if Path::new(&log).exists() {
+            tracing::info!(
+                "{} is still in use, or could not be written: its write-ahead log stays",
+                self.path.display()
+            );
         }
     }
 
     /// This thread's, or else the one that was used last.
     fn take_idle(&self) -> Option<Link> {
         let thread = std::thread::current().id();
-        let mut idle = self.idle();
+        let idle = &mut self.pool().idle;
         let own = idle.iter().rposition(|idle| idle.thread == thread);
         let taken = match own {
             Some(own) => idle.remove(own),
@@ -198,7 +233,7 @@ impl FileDatabase {
         taken.map(|taken| taken.link)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Idle>> {
+    fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -243,6 +278,26 @@ fn configured(connection: rusqlite::Connection, limits: SqliteLimits) -> rusqlit
 mod tests {
     use super::*;
 
+    #[test]
+    fn all_is_in_the_file_once_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let schema = "CREATE TABLE t (a); INSERT INTO t VALUES (1)";
+        let database = FileDatabase::prepare(path.clone(), SqliteLimits::SMALL, schema).unwrap();
+        let other = FileDatabase::prepare(path.clone(), SqliteLimits::SMALL, "").unwrap();
+        let log = folder.path().join("db-wal");
+        database.close();
+        assert!(log.exists(), "another one has it open");
+        let lent = other.try_lease().unwrap();
+        other.close();
+        assert!(log.exists(), "it is in use");
+        other.put_back(lent);
+        assert!(!log.exists());
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let count = connection.query_row("SELECT a FROM t", [], |row| row.get(0));
+        assert_eq!(count, Ok(1));
+    }
+
     #[tokio::test]
     async fn a_connection_that_was_not_needed_for_long_is_closed() {
         let folder = tempfile::tempdir().unwrap();
@@ -256,7 +311,7 @@ mod tests {
             database.put_back(lease);
         }
         assert_eq!(database.idle_connections(), 3, "they may be needed again");
-        for idle in database.idle().iter_mut().take(2) {
+        for idle in database.pool().idle.iter_mut().take(2) {
             idle.since -= KEPT_IDLE + Duration::from_secs(1);
         }
         // One each time, and the one that was used just now stays.

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use crate::process::Application;
+use crate::process::{Application, sql};
 use crate::upstream::{Next, Upstream, respond};
 
 /// A server that holds each answer back until it is released.
@@ -122,4 +122,22 @@ fn after_the_delay_it_ends() {
     host.signal("TERM");
     assert!(idle.try_read().is_none());
     assert_eq!(host.ended().code(), Some(0));
+}
+
+#[test]
+fn a_stop_leaves_databases_and_stores_complete_in_one_file_each() {
+    let grants = "sqlite_databases = [\"default\"]\nkey_value_stores = [\"default\"]\n";
+    let app = Application::probe(grants);
+    let mut host = app.start(&[]);
+    sql(&host, &["CREATE TABLE t (v)", "INSERT INTO t VALUES (7)"]);
+    assert_eq!(host.post("/store", "set a 8").status, 200);
+    let logs = ["sqlite_db.db-wal", "sqlite_key_value.db-wal"]
+        .map(|name| app.path().join(".spin").join(name));
+    assert!(logs.iter().all(|log| log.exists()));
+    host.signal("TERM");
+    assert_eq!(host.ended().code(), Some(0));
+    assert!(!logs.iter().any(|log| log.exists()));
+    let host = app.start(&[]);
+    assert_eq!(sql(&host, &["SELECT v FROM t"]), ["7"]);
+    assert_eq!(host.post("/store", "get a").body, "8");
 }

@@ -109,7 +109,7 @@ fn instances(seed: &Seed, cache: &[&str]) {
 /// Memory before and after as many requests at once as have an instance each.
 fn memory(seed: &Seed, cache: &[&str]) {
     let (_, server) = start(seed, cache);
-    // All components are loaded then.
+    // What it does beside serving has begun by then.
     std::thread::sleep(A_WHILE);
     let before = process::resident_megabytes(server.pid());
     drive(server.address, CONNECTIONS, ROUND, &|number| {
