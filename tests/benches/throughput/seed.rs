@@ -39,12 +39,17 @@ impl Seed {
         copy_files(&host.state_dir(), copy.path());
         Seed {
             folder: copy,
-            rpc: Rpc {
-                address: chain.address(),
-                user: chain.user().to_owned(),
-                password: chain.password().to_owned(),
-            },
+            rpc: rpc(chain),
             recipient: chain.foreign_address(),
+        }
+    }
+
+    /// The same wallets beside another chain.
+    pub fn beside(&self, chain: &Chain) -> Seed {
+        Seed {
+            folder: self.copy(),
+            rpc: rpc(chain),
+            recipient: self.recipient.clone(),
         }
     }
 
@@ -53,6 +58,14 @@ impl Seed {
         let copy = tempfile::tempdir().unwrap();
         copy_files(self.folder.path(), copy.path());
         copy
+    }
+}
+
+fn rpc(chain: &Chain) -> Rpc {
+    Rpc {
+        address: chain.address(),
+        user: chain.user().to_owned(),
+        password: chain.password().to_owned(),
     }
 }
 
