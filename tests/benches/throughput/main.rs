@@ -1,6 +1,6 @@
 //! How fast the host is, beside the same domain without WebAssembly and beside Spin, in one run.
 //!
-//! `cargo bench -p tests --bench throughput`, with `SPIN=/path/to/spin` to have Spin measured too.
+//! `cargo bench --profile dist --bench throughput`, with `SPIN=/path/to/spin` to have Spin measured too.
 //! `-- startup` measures only how it starts; `-- soak [minutes]` has it work for ten minutes while
 //! the chain node and the host restart.
 #![allow(
