@@ -29,7 +29,7 @@ use crate::outbound::{self, Client, OutboundLimits, Reach};
 use crate::parallel;
 use crate::routes::Routes;
 use crate::schedule;
-use crate::sqlite::{Database, Location, SqliteLimits};
+use crate::sqlite::{Database, FileDatabase, Location, SqliteLimits};
 use crate::stdio::OutputSettings;
 use crate::variables::{ComponentVariables, Variables};
 
@@ -183,15 +183,24 @@ impl App {
     /// complete, unless another process has it open, and the next start has no log to
     /// read.
     pub fn close_files(&self) {
-        for database in self.databases.values() {
-            if let Database::File(file) = database {
-                file.close();
-            }
-        }
-        for store in self.stores.values() {
-            if let Store::File(file) = store {
-                file.close();
-            }
+        let databases = self
+            .databases
+            .values()
+            .filter_map(|database| match database {
+                Database::File(file) => Some(&**file),
+                Database::Server(_) => None,
+            });
+        let stores = self.stores.values().filter_map(|store| match store {
+            Store::File(file) => Some(file.database()),
+            Store::Redis(_) => None,
+        });
+        let files: Vec<&FileDatabase> = databases.chain(stores).collect();
+        files.iter().for_each(|file| file.close());
+        for file in files.iter().filter(|file| file.has_log()) {
+            tracing::info!(
+                "{} is still in use, or could not be written: its write-ahead log stays",
+                file.path().display()
+            );
         }
     }
 

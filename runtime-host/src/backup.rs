@@ -20,7 +20,7 @@ use crate::manifest::{self, BackupSettings, Manifest};
 use crate::metrics;
 use crate::shutdown::Shutdown;
 use crate::sqlite::copy::{self, Check, CopyError, Source};
-use crate::sqlite::{Database, FileDatabase, Location, Lock, LockError};
+use crate::sqlite::{COMPANIONS, Database, FileDatabase, Location, Lock, LockError, beside};
 use crate::variables::Variables;
 
 /// Under the state directory, unless the manifest says.
@@ -203,12 +203,11 @@ impl Store {
 
 /// Removes an unfinished copy and what SQLite keeps beside it.
 pub fn remove(partial: &Path) {
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        let mut path = partial.as_os_str().to_owned();
-        path.push(suffix);
-        // It is most likely not there; what cannot be removed is told when the
-        // file cannot be made.
-        let _ = std::fs::remove_file(path);
+    // They are most likely not there; what cannot be removed is told when the
+    // file cannot be made.
+    let _ = std::fs::remove_file(partial);
+    for suffix in COMPANIONS {
+        let _ = std::fs::remove_file(beside(partial, suffix));
     }
 }
 

@@ -3,7 +3,6 @@
 //! What was there is kept beside it. Until the last step, which replaces the
 //! file at once, the database is as it was.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
@@ -19,10 +18,7 @@ use crate::cli;
 use crate::fault::{Faults, Result};
 use crate::manifest;
 use crate::sqlite::copy::{self, Check, Source};
-use crate::sqlite::{Location, Lock, LockError};
-
-/// What SQLite may keep beside a database.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+use crate::sqlite::{COMPANIONS, Location, Lock, LockError, beside};
 
 /// Puts `args.backup` in the place of a database, and tells what it did.
 ///
@@ -87,7 +83,7 @@ fn replace(database: &Path, backup: &Path) -> Result<Option<Replaced>, String> {
         return Err(format!("{} is the database itself", backup.display()));
     }
 
-    let partial = Partial::new(with_suffix(database, ".restoring"));
+    let partial = Partial::new(beside(database, ".restoring"));
     let never = Arc::new(AtomicBool::new(false));
     copy::copy(backup, Source::File, &partial.0, Check::Thorough, &never)
         .map_err(|e| failed("cannot restore", backup, &e))?;
@@ -141,14 +137,14 @@ fn merge_log(database: &Path) -> Result<Option<String>, Busy> {
 
 /// A name for the database that is replaced, which nothing has yet.
 fn free_name(database: &Path) -> PathBuf {
-    let name = with_suffix(database, &format!(".before-restore-{}", Stamp::now()));
+    let name = beside(database, &format!(".before-restore-{}", Stamp::now()));
     let mut free = name.clone();
     // Another one in the same second; nobody else has the lock.
     for number in 2.. {
         if !free.exists() {
             break;
         }
-        free = with_suffix(&name, &format!("-{number}"));
+        free = beside(&name, &format!("-{number}"));
     }
     free
 }
@@ -157,7 +153,7 @@ fn free_name(database: &Path) -> PathBuf {
 /// what belongs to it and must not be taken for that of the next, another one.
 fn keep(database: &Path, kept: &Path) -> io::Result<()> {
     for suffix in COMPANIONS {
-        match fs::rename(with_suffix(database, suffix), with_suffix(kept, suffix)) {
+        match fs::rename(beside(database, suffix), beside(kept, suffix)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             moved => moved?,
         }
@@ -167,12 +163,6 @@ fn keep(database: &Path, kept: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => fs::rename(database, kept),
         linked => linked,
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut path = OsString::from(path);
-    path.push(suffix);
-    path.into()
 }
 
 /// A file that is removed unless it was renamed.
@@ -231,16 +221,12 @@ mod tests {
         assert_eq!(value(&database), 2);
         let crashed = directory.path().join("crashed.db");
         for suffix in ["", "-wal"] {
-            fs::copy(
-                with_suffix(&database, suffix),
-                with_suffix(&crashed, suffix),
-            )
-            .unwrap();
+            fs::copy(beside(&database, suffix), beside(&crashed, suffix)).unwrap();
         }
         let replaced = replace(&crashed, &backup).unwrap().unwrap();
         assert!(replaced.damage.is_none());
         assert_eq!((value(&crashed), value(&replaced.kept)), (1, 2));
-        assert!(!with_suffix(&crashed, "-wal").exists());
+        assert!(!beside(&crashed, "-wal").exists());
     }
 
     #[test]
@@ -250,12 +236,12 @@ mod tests {
         made(&backup, 1);
         let damaged = "no database".repeat(1000);
         fs::write(&database, &damaged).unwrap();
-        fs::write(with_suffix(&database, "-wal"), "its log").unwrap();
+        fs::write(beside(&database, "-wal"), "its log").unwrap();
         let replaced = replace(&database, &backup).unwrap().unwrap();
         assert!(replaced.damage.is_some());
         assert_eq!(fs::read(&replaced.kept).unwrap(), damaged.as_bytes());
         assert_eq!(
-            fs::read(with_suffix(&replaced.kept, "-wal")).unwrap(),
+            fs::read(beside(&replaced.kept, "-wal")).unwrap(),
             b"its log"
         );
         assert_eq!(value(&database), 1);
@@ -271,6 +257,6 @@ mod tests {
         assert!(replace(&database, &directory.path().join("missing")).is_err());
         assert!(replace(&database, &database).is_err_and(|e| e.contains("itself")));
         assert_eq!(value(&database), 1);
-        assert!(!with_suffix(&database, ".restoring").exists());
+        assert!(!beside(&database, ".restoring").exists());
     }
 }

@@ -137,26 +137,20 @@ pub(crate) async fn up(args: Up) -> Result<()> {
     }
     let delay = leave(&trigger, &args.limits, handed_over);
     tracing::info!("stopping; requests that have begun are answered");
-    tokio::select! {
-        _ = serving => {}
-        () = end(&trigger, &args.limits, delay) => {
-            tracing::warn!(
-                "requests were still unanswered after {:?}",
-                args.limits.clients.shutdown_timeout
-            );
-        }
-        () = signals.next() => {
-            tracing::warn!("stopping at once");
-            return Ok(());
-        }
-    }
-    let closing = tokio::task::spawn_blocking(move || app.close_files());
-    tokio::select! {
-        closed = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {
-            if !matches!(closed, Ok(Ok(()))) {
-                tracing::warn!("the databases are not closed; their write-ahead logs stay");
+    let finishing = async {
+        tokio::select! {
+            _ = serving => {}
+            () = end(&trigger, &args.limits, delay) => {
+                tracing::warn!(
+                    "requests were still unanswered after {:?}",
+                    args.limits.clients.shutdown_timeout
+                );
             }
         }
+        close_files(app).await;
+    };
+    tokio::select! {
+        () = finishing => {}
         () = signals.next() => {
             tracing::warn!("stopping at once");
             return Ok(());
@@ -186,6 +180,14 @@ async fn end(trigger: &Trigger, limits: &Limits, delay: Duration) {
     tokio::time::sleep(delay).await;
     trigger.enter(Phase::Closing);
     tokio::time::sleep(limits.clients.shutdown_timeout).await;
+}
+
+async fn close_files(app: Arc<App>) {
+    let closing = tokio::task::spawn_blocking(move || app.close_files());
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    if !matches!(closed, Ok(Ok(()))) {
+        tracing::warn!("the databases are not closed; their write-ahead logs stay");
+    }
 }
 
 /// Everything that `site` does, until its shutdown.

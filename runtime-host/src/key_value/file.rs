@@ -54,9 +54,9 @@ impl FileStore {
         })
     }
 
-    /// See [`FileDatabase::close`].
-    pub fn close(&self) {
-        self.database.close();
+    /// What it is in.
+    pub fn database(&self) -> &FileDatabase {
+        &self.database
     }
 
     pub(super) fn limits(&self) -> KeyValueLimits {

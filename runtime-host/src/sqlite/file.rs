@@ -11,6 +11,7 @@ use rusqlite::limits::Limit;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::authorizer::authorizer;
+use super::beside::{LOG, beside};
 use super::counts;
 use super::database::{OpenError, SqliteLimits, permit};
 use super::file_session::{FileSession, Link, State};
@@ -30,7 +31,7 @@ const PROGRESS_INSTRUCTIONS: i32 = 1000;
 #[derive(Debug)]
 pub struct FileDatabase {
     path: PathBuf,
-    idle: Mutex<Pool>,
+    pool: Mutex<Pool>,
     permits: Arc<Semaphore>,
     /// Whose turn it is to connect. Reading the schema takes longer than most
     /// statements: who waits here finds a connection that came back meanwhile.
@@ -113,7 +114,7 @@ impl FileDatabase {
         let link = configured(connection, limits).map_err(|e| named(&e))?;
         Ok(Arc::new(Self {
             path,
-            idle: Mutex::new(Pool {
+            pool: Mutex::new(Pool {
                 idle: VecDeque::from([Idle::new(link)]),
                 is_closed: false,
             }),
@@ -188,7 +189,6 @@ impl FileDatabase {
         let mut pool = self.pool();
         if pool.is_closed {
             drop(pool);
-            drop(returned);
             return;
         }
         let spare = match pool.idle.front() {
@@ -211,14 +211,12 @@ impl FileDatabase {
         let idle = std::mem::take(&mut pool.idle);
         drop(pool);
         drop(idle);
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        if Path::new(&log).exists() {
-            tracing::info!(
-                "{} is still in use, or could not be written: its write-ahead log stays",
-                self.path.display()
-            );
-        }
+    }
+
+    /// Whether its write-ahead log is there: it is open somewhere, or could not be
+    /// written at its last close.
+    pub fn has_log(&self) -> bool {
+        beside(&self.path, LOG).exists()
     }
 
     /// This thread's, or else the one that was used last.
@@ -234,7 +232,7 @@ impl FileDatabase {
     }
 
     fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -285,14 +283,13 @@ mod tests {
         let schema = "CREATE TABLE t (a); INSERT INTO t VALUES (1)";
         let database = FileDatabase::prepare(path.clone(), SqliteLimits::SMALL, schema).unwrap();
         let other = FileDatabase::prepare(path.clone(), SqliteLimits::SMALL, "").unwrap();
-        let log = folder.path().join("db-wal");
         database.close();
-        assert!(log.exists(), "another one has it open");
+        assert!(other.has_log(), "another one has it open");
         let lent = other.try_lease().unwrap();
         other.close();
-        assert!(log.exists(), "it is in use");
+        assert!(other.has_log(), "it is in use");
         other.put_back(lent);
-        assert!(!log.exists());
+        assert!(!folder.path().join("db-wal").exists());
         let connection = rusqlite::Connection::open(path).unwrap();
         let count = connection.query_row("SELECT a FROM t", [], |row| row.get(0));
         assert_eq!(count, Ok(1));

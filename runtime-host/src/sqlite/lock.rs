@@ -3,9 +3,10 @@
 //! The lock is the system's, on a file beside the database, so that it ends
 //! with the process that holds it, however that ends. The file stays.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+
+use super::beside::beside;
 
 /// Held while a database is used or replaced.
 #[derive(Debug)]
@@ -88,9 +89,7 @@ fn take(
 
 /// `<database>.lock`
 fn path(database: &Path) -> PathBuf {
-    let mut path = OsString::from(database);
-    path.push(".lock");
-    path.into()
+    beside(database, ".lock")
 }
 
 #[cfg(test)]

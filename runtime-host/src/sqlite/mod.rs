@@ -6,6 +6,7 @@
 //! put back into its first state, or closed if that is not possible.
 
 mod authorizer;
+mod beside;
 pub mod copy;
 mod counts;
 mod database;
@@ -18,6 +19,7 @@ mod server;
 mod session;
 mod verb;
 
+pub use beside::{COMPANIONS, beside};
 pub use database::{DEFAULT_DATABASE, DEFAULT_FILE, Database, Location, OpenError, SqliteLimits};
 pub use file::FileDatabase;
 pub use lock::{Lock, LockError};
