@@ -11,27 +11,27 @@ use indexmap::IndexMap;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
-use crate::allowed_hosts::AllowedHosts;
 use crate::backup;
-use crate::cache::{self, Cache, Fingerprint, Kept};
-use crate::compose;
-use crate::dispatch::{Bounds, Runner};
-use crate::engine::{self, Allocation};
+use crate::component::cache::{self, Cache, Fingerprint, Kept};
+use crate::component::compose;
+use crate::component::dispatch::{Bounds, Runner};
+use crate::component::engine::{self, Allocation};
+use crate::component::granted::Granted;
+use crate::component::instance::{Grants, InstanceLimits, StoreData};
+use crate::component::linked::{self, Lazy, Linked};
+use crate::component::parallel;
+use crate::config::variables::{ComponentVariables, Variables};
 use crate::fault::{Collector, Faults, Result};
-use crate::granted::Granted;
-use crate::headers::SpinHeader;
-use crate::instance::{Grants, InstanceLimits, StoreData};
 use crate::key_value::{self, KeyValueLimits, Store};
-use crate::linked::{self, Lazy, Linked};
 use crate::manifest::{Component, DependencySource, Manifest};
-use crate::metrics;
+use crate::observe::metrics;
+use crate::observe::stdio::OutputSettings;
+use crate::outbound::allowed_hosts::AllowedHosts;
 use crate::outbound::{self, Client, OutboundLimits, Reach};
-use crate::parallel;
-use crate::routes::Routes;
 use crate::schedule;
+use crate::server::headers::SpinHeader;
+use crate::server::routes::Routes;
 use crate::sqlite::{Database, FileDatabase, Location, SqliteLimits};
-use crate::stdio::OutputSettings;
-use crate::variables::{ComponentVariables, Variables};
 
 /// What an application is run with.
 #[derive(Debug)]

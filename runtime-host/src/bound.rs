@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::metrics;
+use crate::observe::metrics;
 
 /// A bound, by the flag that sets it. Each is a row of the table in
 /// docs/runtime-host.md.

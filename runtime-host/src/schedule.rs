@@ -16,21 +16,21 @@ use http_body_util::BodyExt as _;
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::answers::{Form, Problem};
 use crate::app::App;
+use crate::config::interval;
+use crate::config::template::Template;
+use crate::config::variables::Variables;
 use crate::fault::{Collector, Faults, Result};
-use crate::headers;
-use crate::interval;
 use crate::manifest::{Manifest, ScheduledCall};
-use crate::metrics;
-use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::routes::Routes;
+use crate::observe::metrics;
+use crate::observe::trace::Span;
+use crate::observe::trouble::Trouble;
 use crate::server;
-use crate::shutdown::Shutdown;
-use crate::template::Template;
-use crate::trace::Span;
-use crate::trouble::Trouble;
-use crate::variables::Variables;
+use crate::server::answers::{Form, Problem};
+use crate::server::headers;
+use crate::server::request_id::{RequestId, X_REQUEST_ID};
+use crate::server::routes::Routes;
+use crate::server::shutdown::Shutdown;
 
 /// What `every_seconds` may be.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(86_400);

@@ -8,13 +8,13 @@ use http::{Request, header};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
-use crate::answers;
 use crate::app::App;
-use crate::dispatch::Failure;
+use crate::component::dispatch::Failure;
 use crate::fault::{Collector, Faults, Result};
-use crate::headers;
-use crate::request_id::RequestId;
-use crate::routes::Found;
+use crate::server::answers;
+use crate::server::headers;
+use crate::server::request_id::RequestId;
+use crate::server::routes::Found;
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::store::{Failure, KeyValueLimits};
-use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
+use crate::component::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::sqlite::{FileDatabase, SqliteLimits};
 
 /// Spin's, of `key-value-spin`.

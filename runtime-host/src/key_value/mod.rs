@@ -16,13 +16,13 @@ use std::time::Instant;
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use self::store::Failure;
-use crate::bindings::Host;
-use crate::bindings::spin::key_value::key_value::{
+use crate::bound::Bound;
+use crate::component::bindings::Host;
+use crate::component::bindings::spin::key_value::key_value::{
     Error, Host as KeyValueHost, HostStore, HostStoreWithStore,
 };
-use crate::bound::Bound;
-use crate::instance::{Grants, StoreData};
-use crate::trace::Span;
+use crate::component::instance::{Grants, StoreData};
+use crate::observe::trace::Span;
 
 /// An open store as a guest holds it.
 pub struct GuestStore {

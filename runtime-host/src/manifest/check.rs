@@ -10,10 +10,10 @@ use indexmap::IndexMap;
 use super::names::{DependencyName, check_kebab};
 use super::schema::{self, Map};
 use super::value::{BoolOrList, StringOr};
+use crate::config::variables;
 use crate::fault::{Collector, Result};
-use crate::headers::SpinHeader;
-use crate::routes::WELL_KNOWN_PREFIX;
-use crate::variables;
+use crate::server::headers::SpinHeader;
+use crate::server::routes::WELL_KNOWN_PREFIX;
 
 /// The key under `tool` that is this host's own.
 const TOOL_KEY: &str = "runtime-host";

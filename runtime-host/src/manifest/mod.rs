@@ -10,10 +10,10 @@ mod schema;
 mod value;
 
 pub use check::{
-    Application, BackupSettings, Build, Component, Dependency, DependencySource, HostSettings,
-    Inherit, InheritKey, Manifest, Route, ScheduledCall, Trigger, Variable,
+    BackupSettings, Build, Component, Dependency, DependencySource, Inherit, InheritKey, Manifest,
+    Route, ScheduledCall, Trigger, Variable,
 };
-pub use names::{DependencyName, ImportName};
+pub use names::ImportName;
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::value::{BoolOrList, OneOrMany, Seconds, StringOr};
-use crate::headers::SpinHeader;
+use crate::server::headers::SpinHeader;
 
 pub type Map<T> = IndexMap<String, T>;
 

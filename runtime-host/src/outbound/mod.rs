@@ -9,7 +9,7 @@
 //!   sent.
 //! * `connection-terminated`, `connection-read-timeout`, `HTTP-protocol-error`
 //!   and what else there is: the request may have been carried out.
-
+pub mod allowed_hosts;
 mod body;
 mod connect;
 mod own;
@@ -30,12 +30,12 @@ use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use self::allowed_hosts::{AllowedHosts, Destination};
 use self::body::ResponseBody;
 use self::pool::{Key, Pool};
-use crate::allowed_hosts::{AllowedHosts, Destination};
 use crate::bound::{self, Bound};
-use crate::metrics::{self, Outcome};
-use crate::trace::Span;
+use crate::observe::metrics::{self, Outcome};
+use crate::observe::trace::Span;
 
 /// The host which SDKs that need one write for requests to the application
 /// itself.

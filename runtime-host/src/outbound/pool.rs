@@ -19,8 +19,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::connect::Connector;
 use super::reach::Reach;
 use super::{OutboundLimits, Timeout, Timeouts};
-use crate::allowed_hosts::usual_port;
 use crate::bound::Bound;
+use crate::outbound::allowed_hosts::usual_port;
 
 /// How long an idle connection is kept. Bitcoin-like nodes close theirs after
 /// 30 s; ours must go first, so that a request does not meet the closing.

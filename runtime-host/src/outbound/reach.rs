@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use public_address::is_public;
 
+use crate::config::template::Template;
+use crate::config::variables::Variables;
 use crate::fault::{Faults, Result};
-use crate::template::Template;
-use crate::variables::Variables;
 
 /// `private_networks` of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,8 +57,8 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::variables::Origin;
     use crate::manifest::Variable;
-    use crate::variables::Origin;
     use indexmap::IndexMap;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {

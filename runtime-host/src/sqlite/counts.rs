@@ -222,7 +222,7 @@ fn set_last_insert_rowid(connection: &Connection, rowid: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::spin::sqlite::sqlite::Value;
+    use crate::component::bindings::spin::sqlite::sqlite::Value;
     use crate::sqlite::file_session::{FileSession, Place};
     use crate::sqlite::query::{self, Attempt};
     use crate::sqlite::{FileDatabase, SqliteLimits};

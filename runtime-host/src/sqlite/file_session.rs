@@ -20,8 +20,8 @@ use super::counts::{Counts, Tally};
 use super::database::{OpenError, SqliteLimits};
 use super::file::{FileDatabase, Lease, close};
 use super::query::{self, Attempt, Outcome};
-use crate::bindings::spin::sqlite::sqlite::{Error, Value};
 use crate::bound::Bound;
+use crate::component::bindings::spin::sqlite::sqlite::{Error, Value};
 
 /// How long a reading statement may run on the thread that runs the guest,
 /// before it is started again on another one.

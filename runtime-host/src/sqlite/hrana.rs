@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file_session::Place;
 use super::query::Outcome;
-use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
+use crate::component::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 
 /// The server writes none, and reads both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

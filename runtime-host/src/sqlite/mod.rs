@@ -33,15 +33,15 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use self::file_session::Place;
 use self::query::Outcome;
-use crate::bindings::Host;
-use crate::bindings::spin::sqlite::sqlite::{
+use crate::bound::Bound;
+use crate::component::bindings::Host;
+use crate::component::bindings::spin::sqlite::sqlite::{
     Error, Host as SqliteHost, HostConnection, HostConnectionWithStore, QueryResult, RowResult,
     Value,
 };
-use crate::bound::Bound;
-use crate::instance::{Grants, StoreData};
-use crate::metrics::Statement;
-use crate::trace::Span;
+use crate::component::instance::{Grants, StoreData};
+use crate::observe::metrics::Statement;
+use crate::observe::trace::Span;
 
 /// An open connection as a guest holds it.
 #[derive(Clone)]

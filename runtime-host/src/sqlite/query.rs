@@ -8,8 +8,8 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use super::database::SqliteLimits;
 use super::file_session::{Link, Place, Taint};
 use super::verb;
-use crate::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 use crate::bound::Bound;
+use crate::component::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 
 /// What a statement gave: rows up to an error, if there was one.
 #[derive(Debug)]

@@ -25,11 +25,11 @@ use super::file_session::Place;
 use super::hrana::{Answer, Done, Pipeline, Request, Statement};
 use super::query::{self, Outcome};
 use super::verb;
-use crate::answers;
-use crate::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
 use crate::bound;
+use crate::component::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
 use crate::outbound::{self, Client};
 use crate::reachable::Reachable;
+use crate::server::answers;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

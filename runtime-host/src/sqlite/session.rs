@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::file_session::FileSession;
 use super::query::Outcome;
 use super::server::ServerSession;
-use crate::bindings::spin::sqlite::sqlite::Value;
+use crate::component::bindings::spin::sqlite::sqlite::Value;
 
 /// A connection as a guest uses it. Statements run one after the other.
 #[derive(Clone)]
