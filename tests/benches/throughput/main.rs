@@ -11,6 +11,7 @@
 )]
 
 mod load;
+mod machine;
 mod process;
 mod seed;
 mod servers;
@@ -19,6 +20,7 @@ mod startup;
 mod workload;
 
 use load::{Sample, drive};
+use machine::Machine;
 use seed::Seed;
 use servers::Server;
 use std::path::PathBuf;
@@ -71,8 +73,10 @@ fn throughput(seed: &Seed) {
         "| | connections | server | requests/s | p50 ms | p99 ms | p99.9 ms | CPU s/1000 | host's ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+    let mut machine = Machine::default();
     for workload in workload::ALL {
         for connections in CONNECTIONS {
+            machine.watch();
             let measured = measure(seed, &servers, workload, connections);
             print_rows(workload, connections, &servers, measured);
         }
@@ -86,6 +90,7 @@ fn throughput(seed: &Seed) {
             process::peak_megabytes(pid)
         );
     }
+    machine.report();
 }
 
 fn measure(
