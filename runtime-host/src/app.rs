@@ -238,7 +238,7 @@ impl Prepared {
                 manifest,
                 |component| &component.sqlite_databases,
                 &settings.databases,
-                |_, place| Database::prepare(place, &client, settings.sqlite),
+                |_, place| Database::prepare(place, settings.outbound, settings.sqlite),
             )?,
             stores: used(
                 manifest,

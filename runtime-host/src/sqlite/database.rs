@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::file::FileDatabase;
 use super::server::{Server, ServerAddress};
 use super::session::Session;
-use crate::outbound::Client;
+use crate::outbound::OutboundLimits;
 
 /// The database that needs no configuration, and its file, as in Spin.
 pub const DEFAULT_DATABASE: &str = "default";
@@ -65,20 +65,21 @@ pub enum Database {
 }
 
 impl Database {
-    /// The database at `place`; connections to a server are `client`'s.
+    /// The database at `place`; connecting to a server is bounded by `outbound`.
     ///
     /// # Errors
     ///
-    /// See [`FileDatabase::prepare`].
+    /// See [`FileDatabase::prepare`], or the TLS library refuses its settings.
     pub fn prepare(
         place: Location,
-        client: &Arc<Client>,
+        outbound: OutboundLimits,
         limits: SqliteLimits,
     ) -> Result<Self, String> {
         Ok(match place {
             Location::File(path) => Self::File(FileDatabase::prepare(path, limits, "")?),
             Location::Server(address) => {
-                Self::Server(Arc::new(Server::new(address, Arc::clone(client), limits)))
+                let server = Server::new(address, outbound, limits);
+                Self::Server(Arc::new(server.map_err(|e| format!("TLS: {e}"))?))
             }
         })
     }

@@ -6,8 +6,9 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::database::SqliteLimits;
 use super::file_session::Place;
-use super::query::Outcome;
+use super::query::{self, Outcome};
 use crate::bound::Bound;
 use crate::component::bindings::spin::sqlite::sqlite::{Error, RowResult, Value};
 
@@ -167,13 +168,12 @@ pub struct Done {
 }
 
 impl Answer {
-    /// Reads the answer to `Execute` and `GetAutocommit`, if it has not more
-    /// rows than `max_rows`.
+    /// Reads the answer to `Execute` and `GetAutocommit`, if it is within `limits`.
     ///
     /// # Errors
     ///
     /// What breaks the protocol.
-    pub fn done(self, max_rows: usize) -> Result<Done, &'static str> {
+    pub fn done(self, limits: SqliteLimits) -> Result<Done, &'static str> {
         let mut results = self.results.into_iter();
         let executed = results.next().ok_or("no result")?;
         let is_autocommit = match results.next() {
@@ -196,7 +196,7 @@ impl Answer {
                     None => None,
                 };
                 let written = Some((result.affected_row_count, rowid));
-                (outcome(result, max_rows)?, written)
+                (outcome(result, limits)?, written)
             }
             Item::Ok {
                 response: Response::GetAutocommit { .. } | Response::Close,
@@ -211,22 +211,31 @@ impl Answer {
     }
 }
 
-fn outcome(result: StatementResult, max_rows: usize) -> Result<Outcome, &'static str> {
+fn outcome(result: StatementResult, limits: SqliteLimits) -> Result<Outcome, &'static str> {
     let columns: Vec<String> = result
         .cols
         .into_iter()
         .map(|column| column.name.unwrap_or_default())
         .collect();
-    if result.rows.len() > max_rows {
-        let why = format!("query result exceeds limit of {max_rows} rows");
+    if result.rows.len() > limits.rows {
+        let why = format!("query result exceeds limit of {} rows", limits.rows);
         return Ok(Outcome::over(Bound::SqlRows, Error::Io(why)));
     }
     let mut rows = Vec::with_capacity(result.rows.len());
+    let mut bytes = 0;
     for row in result.rows {
         if row.len() != columns.len() {
             return Err("a row of another length than the columns");
         }
-        let values = row.into_iter().map(value).collect::<Result<_, _>>()?;
+        let values = row.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+        if let Some(over) = query::too_big(&values, limits) {
+            return Ok(over);
+        }
+        bytes += query::size(&values);
+        if bytes > limits.result_bytes {
+            let why = query::result_too_large(limits.result_bytes);
+            return Ok(Outcome::over(Bound::SqlResult, Error::Io(why)));
+        }
         rows.push(RowResult { values });
     }
     Ok(Outcome {
@@ -258,7 +267,9 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Done, &'static str> {
-        serde_json::from_str::<Answer>(json).unwrap().done(10)
+        serde_json::from_str::<Answer>(json)
+            .unwrap()
+            .done(SqliteLimits::SMALL)
     }
 
     #[test]

@@ -73,6 +73,22 @@ pub(super) fn too_long(sql: &str, limits: SqliteLimits) -> Option<Outcome> {
     })
 }
 
+/// What a statement is answered with of whose `values` one is larger than `limits` let
+/// it be, in SQLite's words.
+pub(super) fn too_big(values: &[Value], limits: SqliteLimits) -> Option<Outcome> {
+    let most = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
+    let is_over = values.iter().any(|value| length(value) > most);
+    is_over.then(|| {
+        let why = "string or blob too big".to_owned();
+        Outcome::over(Bound::SqlValue, Error::Io(why))
+    })
+}
+
+/// In words.
+pub(super) fn result_too_large(most: usize) -> String {
+    format!("query result exceeds limit of {most} bytes")
+}
+
 /// Runs `sql`, if that can be done in this `place`, and by one who `may_write`
 /// or not.
 pub fn run(link: &Link, sql: &str, parameters: &[Value], place: Place, may_write: bool) -> Attempt {
@@ -176,15 +192,11 @@ fn collect(
             let value = owned(value).map_err(|e| {
                 Failure::Unreadable(format!("column {column} is not valid UTF-8: {e}"))
             })?;
-            bytes += size(&value);
             values.push(value);
         }
-        bytes += size_of::<RowResult>();
+        bytes += size(&values);
         if bytes > limits.result_bytes {
-            let why = format!(
-                "query result exceeds limit of {} bytes",
-                limits.result_bytes
-            );
+            let why = result_too_large(limits.result_bytes);
             return Err(Failure::TooLarge(Bound::SqlResult, why));
         }
         if rows.len() >= limits.rows {
@@ -206,13 +218,18 @@ fn owned(value: ValueRef<'_>) -> Result<Value, std::str::Utf8Error> {
     })
 }
 
-fn size(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Text(text) => text.len(),
-            Value::Blob(blob) => blob.len(),
-            Value::Null | Value::Integer(_) | Value::Real(_) => 0,
-        }
+/// The memory of a row.
+pub(super) fn size(row: &[Value]) -> usize {
+    let values = row.iter().map(|value| size_of::<Value>() + length(value));
+    size_of::<RowResult>() + values.sum::<usize>()
+}
+
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(blob) => blob.len(),
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+    }
 }
 
 /// Interrupted for taking long, or another connection has a lock.

@@ -25,9 +25,9 @@ use super::file_session::Place;
 use super::hrana::{Answer, Done, Pipeline, Request, Statement};
 use super::query::{self, Outcome};
 use super::verb;
-use crate::bound;
+use crate::bound::{self, Bound};
 use crate::component::bindings::spin::sqlite::sqlite::{Error as SqlError, Value};
-use crate::outbound::{self, Client};
+use crate::outbound::{self, Client, OutboundLimits};
 use crate::reachable::Reachable;
 use crate::server::answers;
 
@@ -105,7 +105,8 @@ impl fmt::Display for ServerAddress {
 #[derive(Debug)]
 pub struct Server {
     address: ServerAddress,
-    client: Arc<Client>,
+    /// For it alone: components' own requests cannot keep it waiting.
+    client: Client,
     limits: SqliteLimits,
     permits: Arc<Semaphore>,
 }
@@ -118,6 +119,8 @@ enum Trouble {
     Refused(StatusCode),
     /// It may have been executed.
     Unknown(String),
+    /// The same, for a bound that the answer is over.
+    Over(Bound, String),
 }
 
 impl Trouble {
@@ -140,18 +143,39 @@ impl Trouble {
             Self::Unknown(why) => format!(
                 "no answer of the database server ({why}); the statement may have been executed"
             ),
+            Self::Over(_, why) => format!("{why}; the statement may have been executed"),
+        }
+    }
+
+    /// What the guest is told.
+    fn outcome(&self, address: &ServerAddress) -> Outcome {
+        let why = SqlError::Io(self.told(address));
+        match self {
+            Self::Over(bound, _) => Outcome::over(*bound, why),
+            Self::NotSent(_) | Self::Refused(_) | Self::Unknown(_) => Outcome::failed(why),
         }
     }
 }
 
 impl Server {
-    pub(super) fn new(address: ServerAddress, client: Arc<Client>, limits: SqliteLimits) -> Self {
-        Self {
+    /// # Errors
+    ///
+    /// The TLS library refuses its settings.
+    pub(super) fn new(
+        address: ServerAddress,
+        outbound: OutboundLimits,
+        limits: SqliteLimits,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self {
             address,
-            client,
+            client: Client::new(OutboundLimits {
+                connections: limits.connections,
+                connections_per_host: limits.connections,
+                ..outbound
+            })?,
             limits,
             permits: Arc::new(Semaphore::new(limits.connections)),
-        }
+        })
     }
 
     /// Asks the server for nothing, to see whether it is there.
@@ -222,7 +246,12 @@ impl Server {
             .map_err(|e| match e {
                 e if outbound::is_unsent(&e) => Trouble::NotSent(e.to_string()),
                 Error::HttpResponseBodySize(_) => {
-                    Trouble::Unknown(format!("query result exceeds limit of {limit} bytes"))
+                    let why = query::result_too_large(self.limits.result_bytes);
+                    Trouble::Over(Bound::SqlResult, why)
+                }
+                Error::ConnectionReadTimeout => {
+                    let why = format!("interrupted: no answer within {timeout:?}");
+                    Trouble::Over(Bound::SqlTimeout, why)
                 }
                 e => Trouble::Unknown(e.to_string()),
             })?;
@@ -316,7 +345,9 @@ impl ServerSession {
     }
 
     async fn run(&self, sql: &str, parameters: &[Value]) -> Outcome {
-        if let Some(refused) = query::too_long(sql, self.server.limits) {
+        let limits = self.server.limits;
+        let refused = query::too_long(sql, limits).or_else(|| query::too_big(parameters, limits));
+        if let Some(refused) = refused {
             return refused;
         }
         // The server waits for other writers too, but not as long as a file does.
@@ -357,7 +388,7 @@ impl ServerSession {
         };
         let done = answer.and_then(|answer| {
             let broken = |why: &str| Trouble::Unknown(format!("it breaks the protocol: {why}"));
-            answer.done(self.server.limits.rows).map_err(broken)
+            answer.done(self.server.limits).map_err(broken)
         });
         match done {
             Ok(done) => {
@@ -378,8 +409,7 @@ impl ServerSession {
                 if let Some(baton) = next.or(baton) {
                     self.server.close(baton);
                 }
-                let why = SqlError::Io(trouble.told(&self.server.address));
-                Once::Ended(Outcome::failed(why))
+                Once::Ended(trouble.outcome(&self.server.address))
             }
         }
     }

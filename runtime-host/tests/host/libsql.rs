@@ -98,6 +98,83 @@ fn a_transaction_dies_with_its_instance() {
 
 #[test]
 #[ignore = "needs sqld"]
+fn statements_are_bounded_as_those_to_a_file() {
+    const COUNTING: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+    let (app, server) = (granted(), Sqld::start());
+    let config = app.write("runtime-config.toml", &server.runtime_config());
+    let host = app.start(&[
+        "--runtime-config-file",
+        config.to_str().unwrap(),
+        "--sql-timeout",
+        "2s",
+        "--max-sql-rows",
+        "100",
+        "--max-sql-result",
+        "20000",
+        "--max-sql-statement",
+        "6000",
+        "--max-sql-value",
+        "5000",
+    ]);
+    sql(&host, &["CREATE TABLE t (v)"]);
+    let many = format!("{COUNTING} SELECT i FROM n LIMIT 101");
+    let row = "printf('%.*c', 4000, 'x')";
+    let much = format!("{COUNTING} SELECT {row} FROM n LIMIT 6");
+    let far_more = format!("{COUNTING} SELECT {row} FROM n LIMIT 50");
+    let long = format!("SELECT '{}'", "x".repeat(6000));
+    let forever = format!("{COUNTING} SELECT count(*) FROM n");
+    for (statement, error, flag) in [
+        (many.as_str(), "exceeds limit of 100 rows", "--max-sql-rows"),
+        (&much, "exceeds limit of 20000 bytes", "--max-sql-result"),
+        (
+            &far_more,
+            "exceeds limit of 20000 bytes",
+            "--max-sql-result",
+        ),
+        (&long, "statement too long", "--max-sql-statement"),
+        (
+            "SELECT printf('%.*c', 6000, 'x')",
+            "too big",
+            "--max-sql-value",
+        ),
+        (&forever, "interrupted", "--sql-timeout"),
+    ] {
+        let answers = sql(&host, &[statement, "SELECT 1"]);
+        assert!(answers[0].contains(error), "{flag}: {answers:?}");
+        assert_eq!(answers[1], "1", "the connection is of use afterwards");
+        let line = host.logged(&format!("see {flag}"));
+        assert!(line.contains("probe"), "{line}");
+    }
+    assert_eq!(sql(&host, &["SELECT count(*) FROM t"]), ["0"]);
+}
+
+#[test]
+#[ignore = "needs sqld"]
+fn what_could_break_isolation_is_refused() {
+    let (app, server) = (granted(), Sqld::start());
+    let host = start(&app, &server);
+    sql(&host, &["CREATE TABLE t (v)"]);
+    for statement in [
+        "ATTACH ':memory:' AS a",
+        "ATTACH '/tmp/other.db' AS a",
+        "PRAGMA writable_schema = 1",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA locking_mode = EXCLUSIVE",
+        "PRAGMA temp_store_directory = '/tmp'",
+        "SELECT load_extension('x')",
+        "VACUUM INTO '/tmp/copy.db'",
+    ] {
+        let answers = sql(&host, &[statement, "INSERT INTO t VALUES (1)"]);
+        assert!(
+            answers[0].starts_with("error: "),
+            "{statement}: {answers:?}"
+        );
+        assert_eq!(answers[1], "", "{statement}");
+    }
+}
+
+#[test]
+#[ignore = "needs sqld"]
 fn a_server_that_goes_away_is_told_and_used_again_when_it_is_back() {
     let (app, server) = (granted(), Sqld::start());
     let host = start(&app, &server);
