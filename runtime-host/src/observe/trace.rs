@@ -44,15 +44,21 @@ const PROTOCOLS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 ];
 /// What this host has nothing for.
-const UNKNOWN: [&str; 4] = [
+const UNKNOWN: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_CLIENT_KEY",
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
 ];
 /// The largest answer of a collector that is read.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// How long a collector may take for one batch.
+/// How long a collector may take for one batch: milliseconds, or else [`EXPORT_TIMEOUT`].
+const TIMEOUTS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+];
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last spans may take at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,13 +88,14 @@ pub fn start(limits: OutboundLimits) -> Result<()> {
     if off {
         return Ok(());
     }
-    check(&endpoint)?;
+    let timeout = check(&endpoint)?;
     let failed = |e: &dyn fmt::Display| Faults::one(format!("OTLP: {e}"));
     let client = Client::new(limits).map_err(|e| failed(&e))?;
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(Sender {
             client: Arc::new(client),
+            timeout,
             runtime: tokio::runtime::Handle::current(),
             trouble: Arc::default(),
         })
@@ -114,7 +121,8 @@ pub fn start(limits: OutboundLimits) -> Result<()> {
     Ok(())
 }
 
-fn check(endpoint: &str) -> Result<()> {
+/// Gives how long a batch may take.
+fn check(endpoint: &str) -> Result<Duration> {
     let mut faults = Collector::default();
     if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         // It may have credentials, so it is not shown.
@@ -130,6 +138,18 @@ fn check(endpoint: &str) -> Result<()> {
     {
         faults.push(format!("{name}={protocol:?}: only http/protobuf is there"));
     }
+    let mut timeout = EXPORT_TIMEOUT;
+    if let Some((name, value)) = TIMEOUTS
+        .into_iter()
+        .find_map(|name| Some((name, set(name)?)))
+    {
+        match value.parse() {
+            Ok(millis @ 1..) => timeout = Duration::from_millis(millis),
+            Ok(0) | Err(_) => faults.push(format!(
+                "{name}={value:?}: a whole number of milliseconds is wanted, at least 1"
+            )),
+        }
+    }
     for name in UNKNOWN {
         if set(name).is_some() {
             faults.push(format!(
@@ -137,7 +157,7 @@ fn check(endpoint: &str) -> Result<()> {
             ));
         }
     }
-    faults.finish()
+    faults.finish_with(timeout)
 }
 
 /// Sends what is left to the collector, if it takes it in time.
@@ -326,6 +346,7 @@ pub fn told(headers: &HeaderMap) -> Option<&str> {
 /// without a runtime.
 struct Sender {
     client: Arc<Client>,
+    timeout: Duration,
     runtime: tokio::runtime::Handle,
     trouble: Arc<Mutex<Trouble>>,
 }
@@ -339,14 +360,14 @@ impl fmt::Debug for Sender {
 #[wasmtime_wasi::async_trait]
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let client = Arc::clone(&self.client);
+        let (client, timeout) = (Arc::clone(&self.client), self.timeout);
         let sending = self.runtime.spawn(async move {
             let (mut head, body) = request.into_parts();
             head.headers
                 .insert(header::CONTENT_LENGTH, body.len().into());
             let request = Request::from_parts(head, answers::full(body));
             let response = client
-                .send_own(request, EXPORT_TIMEOUT, MAX_ANSWER_BYTES, "OTLP")
+                .send_own(request, timeout, MAX_ANSWER_BYTES, "OTLP")
                 .await?;
             Ok::<_, HttpError>(response)
         });

@@ -250,6 +250,24 @@ fn a_collector_that_is_down_is_no_reason_not_to_serve() {
 }
 
 #[test]
+fn a_collector_that_does_not_answer_has_as_long_as_it_is_told() {
+    let silent = crate::upstream::Upstream::silent();
+    let app = app();
+    let mut command = app.command();
+    command
+        .env(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            format!("http://{}", silent.address),
+        )
+        .env("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "20")
+        .env("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "10");
+    let host = Host::start(&mut command);
+    assert_eq!(host.get("/count").status, 200);
+    host.logged("the OTLP collector does not take spans");
+}
+
+#[test]
 fn what_there_is_not_is_refused_and_what_is_off_is_off() {
     let app = app();
     let collector = TraceCollector::start();
@@ -259,16 +277,23 @@ fn what_there_is_not_is_refused_and_what_is_off_is_off() {
     for (name, value) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/client.pem"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
     ] {
         let (lines, code) = refused(name, value);
         assert_eq!(code, 2, "{name}");
         assert!(lines[0].contains(name), "{lines:?}");
     }
-    let mut host = Host::start(traced(&app, &collector).env("OTEL_SDK_DISABLED", "true"));
-    let body = get(&host, "/headers", &context(PARENT, ""));
-    assert!(body.contains(PARENT), "it goes through unchanged: {body}");
-    host.signal("TERM");
-    assert!(host.ended().success());
-    assert!(collector.all().is_empty());
+    for (name, value) in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        let mut host = Host::start(traced(&app, &collector).env(name, value));
+        let body = get(&host, "/headers", &context(PARENT, ""));
+        assert!(body.contains(PARENT), "it goes through unchanged: {body}");
+        host.signal("TERM");
+        assert!(host.ended().success());
+        assert!(collector.all().is_empty());
+    }
 }
