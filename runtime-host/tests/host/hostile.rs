@@ -8,7 +8,8 @@ use crate::upstream::{Next, Upstream, respond};
 fn there_is_nothing_outside() {
     let app = Application::hostile("");
     let host = Host::start(app.command().env("SECRET", "s"));
-    let answer = host.get("/outside");
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let answer = host.get(&format!("/outside?{}", server.local_addr().unwrap()));
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     for file in [
         "/etc/passwd",
@@ -310,6 +311,8 @@ fn no_setting_breaks_what_others_rely_on() {
         "database_list",
         "module_list",
         "stats",
+        "cache_size = -1000000",
+        "temp_store = MEMORY",
     ] {
         let answers = sql(&host, &[&format!("PRAGMA {pragma}")]);
         let refused = answers[0].contains("authoriz");
@@ -331,10 +334,9 @@ fn no_setting_breaks_what_others_rely_on() {
             "PRAGMA foreign_keys = 0",
             "PRAGMA query_only = 1",
             "PRAGMA wal_autocheckpoint = 0",
-            "PRAGMA cache_size = -1000000",
+            "PRAGMA cache_size = -1000",
             "PRAGMA recursive_triggers = 1",
             "PRAGMA secure_delete = 1",
-            "PRAGMA temp_store = MEMORY",
             "PRAGMA case_sensitive_like = 1",
         ],
     );
@@ -351,17 +353,15 @@ fn no_setting_breaks_what_others_rely_on() {
             "PRAGMA temp_store",
             "SELECT 'A' LIKE 'a'",
             "PRAGMA journal_mode",
-            "PRAGMA trusted_schema",
-            "PRAGMA mmap_size",
-            "PRAGMA wal_checkpoint",
             "INSERT INTO t VALUES (2)",
         ],
     );
     assert_eq!(
-        answers[..10],
-        ["2", "1", "0", "1000", "-2000", "0", "0", "0", "1", "wal"]
+        answers,
+        [
+            "2", "1", "0", "1000", "-2000", "0", "0", "0", "1", "wal", ""
+        ]
     );
-    assert_eq!(answers[13], "");
 }
 
 #[test]

@@ -201,6 +201,24 @@ fn a_queue_and_what_leaves_it_is_counted() {
 }
 
 #[test]
+fn an_instance_without_work_ends_as_does_one_that_has_answered_enough() {
+    let app = Application::probe("");
+    let host = app.start(&["--threads", "1", "--idle-instance-timeout", "50ms"]);
+    let stopped = |reason: &str, times: u32| {
+        format!(
+            r#"runtime_host_instances_stopped_total{{component="probe",reason="{reason}"}} {times}"#
+        )
+    };
+    assert_eq!(host.get("/count").body, "1");
+    scrape_until(&host, &[&stopped("idle", 1)]);
+    let host = app.start(&["--threads", "1", "--max-instance-reuse-count", "2"]);
+    for count in ["1", "2", "1"] {
+        assert_eq!(host.get("/count").body, count);
+    }
+    scrape_until(&host, &[&stopped("used", 1), &stopped("idle", 0)]);
+}
+
+#[test]
 fn what_is_refused_before_it_is_a_request_is_counted_by_status() {
     let app = Application::probe("");
     let host = app.start(&["--max-request-head", "8192"]);

@@ -35,7 +35,7 @@ async fn handle(request: Request) -> Result<types::Response, types::ErrorCode> {
         "set" => greed::set(size(&query)).await,
         "call" => greed::call(size(&query)).await,
         "print" => greed::print(size(&query)),
-        "outside" => outside::everything(),
+        "outside" => outside::everything(&query),
         "file" => outside::file(&query),
         "parallel" => send::parallel(size(&query), &body(request).await).await,
         "impatient" => send::impatient(size(&query), &body(request).await).await,
