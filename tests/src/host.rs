@@ -32,18 +32,27 @@ pub struct HostOptions {
     folder: Option<Arc<TempDir>>,
     manifest: Option<PathBuf>,
     is_left_alone: bool,
-    on_server: bool,
+    /// Else `WALLET_DATABASE` decides.
+    on_server: Option<bool>,
 }
 
 impl HostOptions {
     /// Two hosts on one libSQL server instead of one on a file; requests go to them in turns.
     pub fn two_on_a_server(mut self) -> Self {
-        self.on_server = true;
+        self.on_server = Some(true);
+        self
+    }
+
+    /// One host on a file, whatever the tests run on: for what only that has.
+    pub fn one_on_a_file(mut self) -> Self {
+        self.on_server = Some(false);
         self
     }
 
     fn is_on_server(&self) -> bool {
-        self.on_server || std::env::var("WALLET_DATABASE").is_ok_and(|value| value == "libsql")
+        self.on_server.unwrap_or_else(|| {
+            std::env::var("WALLET_DATABASE").is_ok_and(|value| value == "libsql")
+        })
     }
 
     /// Sets a variable; a later one of the same name wins.

@@ -36,7 +36,7 @@ fn backups(world: &World) -> Vec<PathBuf> {
 
 #[test]
 fn a_database_that_is_put_back_learns_from_the_chain_what_it_missed() {
-    let mut world = World::start();
+    let mut world = World::with(HostOptions::default().one_on_a_file());
     let node = world.funded_node("node_001", &["100"]);
     let address = node.address();
     let made = Command::new(runtime_host())
@@ -89,7 +89,8 @@ fn a_database_that_is_put_back_learns_from_the_chain_what_it_missed() {
 
 #[test]
 fn database_and_chain_nodes_wallet_are_backed_up_on_schedule() {
-    let world = World::with(HostOptions::default().variable("backup_interval", "3600"));
+    let options = HostOptions::default().one_on_a_file();
+    let world = World::with(options.variable("backup_interval", "3600"));
     let node = world.funded_node("node_001", &["100"]);
     eventually("the database is backed up", || !backups(&world).is_empty());
     node.follow();

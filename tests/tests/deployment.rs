@@ -110,10 +110,22 @@ fn the_manifests_belong_together() {
     let wallet = documents("kubernetes/wallet.yaml");
     assert_eq!(
         kinds(&wallet),
-        ["Service", "Deployment", "PodDisruptionBudget"]
+        [
+            "Service",
+            "Deployment",
+            "NetworkPolicy",
+            "PodDisruptionBudget"
+        ]
     );
-    let label = &wallet[1]["spec"]["template"]["metadata"]["labels"]["app"];
+    let pod = &wallet[1]["spec"]["template"];
+    let label = &pod["metadata"]["labels"]["app"];
     assert_eq!(&wallet[0]["spec"]["selector"]["app"], label);
+    let policy = &wallet[2]["spec"];
+    assert_eq!(&policy["podSelector"]["matchLabels"]["app"], label);
+    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+    for (port, rule) in ports.iter().zip(policy["ingress"].as_array().unwrap()) {
+        assert_eq!(port["containerPort"], rule["ports"][0]["port"]);
+    }
 
     for (file, scheme, told) in [
         ("kubernetes/libsql.yaml", "http://", "runtime-config.toml"),

@@ -197,6 +197,8 @@ fn a_node_has_four_streams_at_a_time_and_a_fifth_ends_the_oldest() {
 #[test]
 fn streams_beyond_all_instances_are_refused_and_other_routes_go_on() {
     let options = HostOptions::default()
+        // Each host has instances of its own.
+        .one_on_a_file()
         .argument("--max-instances=2")
         .argument("--queue-timeout=100ms");
     let world = World::with(options);

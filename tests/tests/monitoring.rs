@@ -137,7 +137,8 @@ fn a_refused_payment_is_never_made() {
 
 #[test]
 fn forty_sends_at_once_see_each_other() {
-    let world = World::with(with_operators());
+    // A libSQL server makes ninety who write at once wait for seconds.
+    let world = World::with(with_operators().argument("--sql-timeout=25s"));
     let node = world.funded_node("node_001", &["10"; 45]);
     hold_from(&world, 11);
     let recipient = world.chain.foreign_address();

@@ -590,7 +590,7 @@ fn what_leads_into_private_networks_is_refused_unless_the_operator_allows_it() {
 
 #[test]
 fn a_private_endpoint_of_a_time_when_it_was_allowed_gets_nothing_any_more() {
-    let (world, receiver) = world();
+    let (world, receiver) = (World::with(options().one_on_a_file()), Receiver::start());
     let node = world.node_with_wallet("node_001");
     let webhook = create(&node, &receiver.url("/"), &json!(["*"]));
     tell(&world, &node, "receive.seen");
@@ -598,6 +598,7 @@ fn a_private_endpoint_of_a_time_when_it_was_allowed_gets_nothing_any_more() {
     let folder = std::sync::Arc::clone(host.shared_folder());
     drop(host);
     let denied = options()
+        .one_on_a_file()
         .variable("private_networks", "deny")
         .folder(&folder);
     let host = tests::Host::start(&chain, denied);
