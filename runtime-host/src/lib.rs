@@ -2,8 +2,8 @@
 //!
 //! It reads a `spin.toml`, composes each component with its dependencies and
 //! serves it, granting each component what the manifest grants and nothing
-//! else. What an operator adds (limits, a configuration file, a development
-//! chain) is in [`cli`].
+//! else. What an operator adds on the command line (limits, a development chain)
+//! is in [`cli`], what files and variables say in `config`.
 
 mod app;
 mod backup;

@@ -4,6 +4,7 @@
 use crate::process::{Application, Host, granted, sql};
 use crate::sqld::Sqld;
 use crate::sqlite::{VALUES, VALUES_GIVE};
+use crate::upstream::Upstream;
 
 fn start(app: &Application, server: &Sqld) -> Host {
     let config = app.write("runtime-config.toml", &server.runtime_config());
@@ -146,6 +147,45 @@ fn statements_are_bounded_as_those_to_a_file() {
         assert!(line.contains("probe"), "{line}");
     }
     assert_eq!(sql(&host, &["SELECT count(*) FROM t"]), ["0"]);
+}
+
+#[test]
+#[ignore = "needs sqld"]
+fn requests_of_components_do_not_keep_a_database_waiting() {
+    let app = Application::new(
+        r#"
+        [[trigger.http]]
+        route = "/..."
+        component = "probe"
+        [[trigger.http]]
+        route = "/parallel"
+        component = "hostile"
+        [component.probe]
+        source = "@probe@"
+        sqlite_databases = ["default"]
+        [component.hostile]
+        source = "@hostile@"
+        allowed_outbound_hosts = ["http://127.0.0.1:*"]
+        "#,
+    );
+    let server = Sqld::start();
+    let config = app.write("runtime-config.toml", &server.runtime_config());
+    let host = app.start(&[
+        "--runtime-config-file",
+        config.to_str().unwrap(),
+        "--max-outbound-connections",
+        "1",
+        "--request-timeout",
+        "3s",
+    ]);
+    let upstream = Upstream::silent();
+    let url = format!("http://{}/", upstream.address);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| host.post("/parallel?1", &url).status);
+        upstream.next_request();
+        assert_eq!(sql(&host, &["SELECT 1"]), ["1"]);
+        assert_eq!(asked.join().unwrap(), 504, "it had the only connection");
+    });
 }
 
 #[test]
