@@ -9,8 +9,7 @@ use crate::component::dispatch;
 use crate::component::instance::InstanceLimits;
 use crate::key_value::KeyValueLimits;
 use crate::outbound::OutboundLimits;
-use crate::server;
-use crate::server::connection;
+use crate::server::{self, connection};
 use crate::sqlite::SqliteLimits;
 
 /// What bounds clients and components.

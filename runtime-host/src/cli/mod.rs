@@ -15,16 +15,13 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::limits::Limits;
-use crate::backup;
-use crate::backup::restore;
+use crate::backup::{self, restore};
 use crate::config::runtime_config::{self, RuntimeConfig};
 use crate::config::variables::Argument;
 use crate::fault::{EXIT_MISCONFIGURED, Faults, Result};
 use crate::key_value;
-use crate::manifest;
-use crate::manifest::Manifest;
-use crate::observe::Observe;
-use crate::observe::logging;
+use crate::manifest::{self, Manifest};
+use crate::observe::{Observe, logging};
 use crate::sqlite::Location;
 
 /// Runs Spin applications of HTTP components on wasmtime.

@@ -9,6 +9,7 @@
 //!   sent.
 //! * `connection-terminated`, `connection-read-timeout`, `HTTP-protocol-error`
 //!   and what else there is: the request may have been carried out.
+
 pub mod allowed_hosts;
 mod body;
 mod connect;
