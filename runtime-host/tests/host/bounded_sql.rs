@@ -2,28 +2,11 @@
 
 use std::time::Duration;
 
-use crate::process::{Application, sql};
+use crate::process::{Application, COUNTING, granted_beside_hostile, sql};
 
 fn application() -> Application {
-    Application::new(
-        r#"
-        [[trigger.http]]
-        route = "/..."
-        component = "probe"
-        [[trigger.http]]
-        route = "/hold"
-        component = "hostile"
-        [component.probe]
-        source = "@probe@"
-        sqlite_databases = ["default"]
-        [component.hostile]
-        source = "@hostile@"
-        sqlite_databases = ["default"]
-        "#,
-    )
+    granted_beside_hostile("/hold", "sqlite_databases = [\"default\"]")
 }
-
-const COUNTING: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
 
 #[test]
 fn statements_are_bounded_in_every_way() {

@@ -1,7 +1,7 @@
 //! What a component tries that it was not granted.
 
 use crate::client::Client;
-use crate::process::{Application, Host, granted, sql};
+use crate::process::{Application, Host, granted, granted_beside_hostile, sql};
 use crate::upstream::{Next, Upstream, respond};
 
 #[test]
@@ -385,31 +385,14 @@ fn the_schema_cannot_be_made_to_trick_others() {
     assert!(answers[4].starts_with("error: "), "{answers:?}");
 }
 
-fn writing() -> Application {
-    Application::new(
-        r#"
-        [[trigger.http]]
-        route = "/..."
-        component = "probe"
-        [[trigger.http]]
-        route = "/transaction"
-        component = "hostile"
-        [component.probe]
-        source = "@probe@"
-        sqlite_databases = ["default"]
-        [component.hostile]
-        source = "@hostile@"
-        sqlite_databases = ["default"]
-        allowed_outbound_hosts = ["http://127.0.0.1:*"]
-        "#,
-    )
-}
-
 #[test]
 fn a_lock_ends_with_the_instance_that_held_it_however_that_ends() {
     let silent = Upstream::silent();
     let url = format!("http://{}/", silent.address);
-    let app = writing();
+    let app = granted_beside_hostile(
+        "/transaction",
+        "sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\"http://127.0.0.1:*\"]",
+    );
     // Longer than this test may take, so that nothing but the end of the
     // instance sets it free.
     let host = app.start(&["--request-timeout", "2s", "--sql-timeout", "1h"]);

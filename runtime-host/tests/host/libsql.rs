@@ -1,14 +1,19 @@
 //! Databases with a libSQL server. These tests need one, so they run only when asked for:
 //! `cargo test --release -p runtime-host --test host -- --ignored`
 
-use crate::process::{Application, Host, granted, sql};
+use crate::process::{Application, COUNTING, Host, granted, granted_beside_hostile, sql};
 use crate::sqld::Sqld;
 use crate::sqlite::{VALUES, VALUES_GIVE};
 use crate::upstream::Upstream;
 
 fn start(app: &Application, server: &Sqld) -> Host {
+    start_with(app, server, &[])
+}
+
+fn start_with(app: &Application, server: &Sqld, arguments: &[&str]) -> Host {
     let config = app.write("runtime-config.toml", &server.runtime_config());
-    app.start(&["--runtime-config-file", config.to_str().unwrap()])
+    let config = ["--runtime-config-file", config.to_str().unwrap()];
+    app.start(&[&config, arguments].concat())
 }
 
 #[test]
@@ -100,12 +105,8 @@ fn a_transaction_dies_with_its_instance() {
 #[test]
 #[ignore = "needs sqld"]
 fn statements_are_bounded_as_those_to_a_file() {
-    const COUNTING: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
     let (app, server) = (granted(), Sqld::start());
-    let config = app.write("runtime-config.toml", &server.runtime_config());
-    let host = app.start(&[
-        "--runtime-config-file",
-        config.to_str().unwrap(),
+    let bounds = [
         "--sql-timeout",
         "2s",
         "--max-sql-rows",
@@ -116,7 +117,8 @@ fn statements_are_bounded_as_those_to_a_file() {
         "6000",
         "--max-sql-value",
         "5000",
-    ]);
+    ];
+    let host = start_with(&app, &server, &bounds);
     sql(&host, &["CREATE TABLE t (v)"]);
     let many = format!("{COUNTING} SELECT i FROM n LIMIT 101");
     let row = "printf('%.*c', 4000, 'x')";
@@ -152,32 +154,13 @@ fn statements_are_bounded_as_those_to_a_file() {
 #[test]
 #[ignore = "needs sqld"]
 fn requests_of_components_do_not_keep_a_database_waiting() {
-    let app = Application::new(
-        r#"
-        [[trigger.http]]
-        route = "/..."
-        component = "probe"
-        [[trigger.http]]
-        route = "/parallel"
-        component = "hostile"
-        [component.probe]
-        source = "@probe@"
-        sqlite_databases = ["default"]
-        [component.hostile]
-        source = "@hostile@"
-        allowed_outbound_hosts = ["http://127.0.0.1:*"]
-        "#,
+    let app = granted_beside_hostile(
+        "/parallel",
+        "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]",
     );
     let server = Sqld::start();
-    let config = app.write("runtime-config.toml", &server.runtime_config());
-    let host = app.start(&[
-        "--runtime-config-file",
-        config.to_str().unwrap(),
-        "--max-outbound-connections",
-        "1",
-        "--request-timeout",
-        "3s",
-    ]);
+    let bounds = ["--max-outbound-connections", "1", "--request-timeout", "3s"];
+    let host = start_with(&app, &server, &bounds);
     let upstream = Upstream::silent();
     let url = format!("http://{}/", upstream.address);
     std::thread::scope(|scope| {

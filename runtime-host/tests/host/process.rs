@@ -274,6 +274,29 @@ pub fn granted() -> Application {
     Application::probe("sqlite_databases = [\"default\"]\n")
 }
 
+/// The same, and beside it `hostile` at `path` with these settings.
+pub fn granted_beside_hostile(path: &str, settings: &str) -> Application {
+    Application::new(&format!(
+        r#"
+        [[trigger.http]]
+        route = "/..."
+        component = "probe"
+        [[trigger.http]]
+        route = "{path}"
+        component = "hostile"
+        [component.probe]
+        source = "@probe@"
+        sqlite_databases = ["default"]
+        [component.hostile]
+        source = "@hostile@"
+        {settings}
+        "#
+    ))
+}
+
+/// The beginning of a statement that has 1, 2, 3... in `n(i)`, without an end.
+pub const COUNTING: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+
 /// Has the probe run each line on one connection: what each gave.
 pub fn sql(host: &Host, script: &[&str]) -> Vec<String> {
     let answer = host.post("/sql", &script.join("\n"));

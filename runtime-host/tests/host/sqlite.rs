@@ -1,6 +1,6 @@
 //! Databases: who may open them, what errors say, and what is left behind.
 
-use crate::process::{Application, granted, sql};
+use crate::process::{Application, COUNTING, granted, sql};
 
 /// Values of every kind, and what tells of writes.
 pub const VALUES: [&str; 9] = [
@@ -218,12 +218,10 @@ fn other_files_and_the_process_are_out_of_reach() {
 fn long_queries_and_large_answers_are_stopped() {
     let app = granted();
     let host = app.start(&["--request-timeout", "30s"]);
-    let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
-                   SELECT count(*) FROM n";
-    let large = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
-                 SELECT zeroblob(1000000) FROM n";
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
-    let answers = sql(&host, &[forever, large, many, "SELECT 1"]);
+    let forever = format!("{COUNTING} SELECT count(*) FROM n");
+    let large = format!("{COUNTING} SELECT zeroblob(1000000) FROM n");
+    let many = format!("{COUNTING} SELECT i FROM n");
+    let answers = sql(&host, &[&forever, &large, &many, "SELECT 1"]);
     assert!(answers[0].contains("interrupted"), "{}", answers[0]);
     assert!(
         answers[1].contains("exceeds limit of 33554432 bytes"),
